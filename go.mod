@@ -1,0 +1,3 @@
+module github.com/tradesage/tradesage
+
+go 1.26
