@@ -1,8 +1,6 @@
 package db
 
-import (
-	"github.com/google/uuid"
-)
+import "github.com/google/uuid"
 
 // Tenant is the proof that a tenant was looked up in the platform's directory:
 // its id, the schema and role that hold its data, and the shard login that may
@@ -22,3 +20,14 @@ func (t Tenant) IsZero() bool { return t.id == uuid.Nil || t.schema == "" }
 
 // String returns the id, for logs.
 func (t Tenant) String() string { return t.id.String() }
+
+// TenantState is where a tenant is in its life.
+type TenantState string
+
+// The states of a tenant. Blanks are in none of them: they are no tenant's yet.
+const (
+	TenantProvisioning TenantState = "provisioning"
+	TenantActive       TenantState = "active"
+	TenantSuspended    TenantState = "suspended"
+	TenantDeleting     TenantState = "deleting"
+)

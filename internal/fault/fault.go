@@ -60,11 +60,18 @@ func (e *Error) Because(cause error) *Error {
 	return &c
 }
 
-// As finds the client-visible error in err's chain.
+// As finds the client-visible error in err's chain. An error that says of
+// itself that something needed is unavailable counts as CodeUnavailable.
 func As(err error) (*Error, bool) {
 	var f *Error
-	ok := errors.As(err, &f)
-	return f, ok
+	if errors.As(err, &f) {
+		return f, true
+	}
+	var u interface{ Unavailable() bool }
+	if errors.As(err, &u) && u.Unavailable() {
+		return Unavailable("a service that this needs does not answer; try again").Because(err), true
+	}
+	return nil, false
 }
 
 // Is reports whether err's chain holds a client-visible error of this code.

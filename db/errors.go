@@ -1,0 +1,64 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var (
+	// ErrNoTenant is the answer to every query through a zero Tenant.
+	ErrNoTenant = errors.New("db: no tenant")
+	// ErrNotFound says that a query for one row found none.
+	ErrNotFound = errors.New("db: no such row")
+	// ErrTxDone says that queries were used after their transaction had ended.
+	ErrTxDone = errors.New("db: the transaction has ended")
+)
+
+// Violates reports whether err is the violation of the named constraint:
+// unique, check, foreign key or exclusion.
+func Violates(err error, constraint string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && strings.HasPrefix(pg.Code, "23") && pg.ConstraintName == constraint
+}
+
+// unavailableError marks an error as PostgreSQL being out of reach, full or
+// shutting down: trying again later may help.
+type unavailableError struct{ err error }
+
+func (e *unavailableError) Error() string   { return "db: unavailable: " + e.err.Error() }
+func (e *unavailableError) Unwrap() error   { return e.err }
+func (*unavailableError) Unavailable() bool { return true }
+
+// translate turns pgx's errors into this package's sentinels, keeping the
+// original in the chain for the log.
+func translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return ErrNotFound
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		// 08 connection, 53 out of resources, 57P administrator shut it down.
+		if strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P") {
+			return &unavailableError{err}
+		}
+		return err
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	if errors.As(err, &connect) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		return &unavailableError{err}
+	}
+	return err
+}

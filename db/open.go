@@ -1,0 +1,169 @@
+package db
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Pooler says what stands between this process and PostgreSQL.
+type Pooler string
+
+const (
+	// PoolerNone is a direct connection.
+	PoolerNone Pooler = ""
+	// PoolerTransaction is a pooler in transaction mode, as PgBouncer.
+	PoolerTransaction Pooler = "transaction"
+)
+
+// Config says where the database is and how many connections to keep.
+type Config struct {
+	// URL names host, port and database; a user or password in it is ignored,
+	// because each service and shard has a login of its own.
+	URL string
+	// Secret derives every login's password. At least 16 bytes.
+	Secret []byte
+	// ConnsPerShard bounds the connections of each shard login; 2 by default.
+	ConnsPerShard int32
+	// ConnsPerService bounds the connections of each service login; 4 by default.
+	ConnsPerService int32
+	// Pooler names the kind of pooler in between, if any.
+	Pooler Pooler
+	// Logger is slog.Default() if nil.
+	Logger *slog.Logger
+}
+
+// idlePing is how long a connection may rest before its next use begins with a
+// ping, a round trip of its own.
+const idlePing = 30 * time.Second
+
+// DB holds the connection pools of one process. It is safe for concurrent use.
+type DB struct {
+	config Config
+	base   *pgxpool.Config
+
+	mu     sync.Mutex
+	pools  map[string]*pgxpool.Pool
+	shards sync.Map // int16 → *pgxpool.Pool, read on every query
+	closed bool
+}
+
+// Open checks the configuration and returns a DB whose pools connect on first
+// use. It opens no connection itself; use Hardening or Ping for that.
+func Open(config Config) (*DB, error) {
+	if len(config.Secret) < 16 {
+		return nil, errors.New("database secret: at least 16 bytes are needed")
+	}
+	base, err := pgxpool.ParseConfig(config.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	if config.ConnsPerShard <= 0 {
+		config.ConnsPerShard = 2
+	}
+	if config.ConnsPerService <= 0 {
+		config.ConnsPerService = 4
+	}
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	switch config.Pooler {
+	case PoolerNone:
+	case PoolerTransaction:
+		base.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	default:
+		return nil, fmt.Errorf("database pooler %q: must be empty or %q", config.Pooler, PoolerTransaction)
+	}
+	base.MinConns = 0
+	base.MaxConnIdleTime = 5 * time.Minute
+	base.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > idlePing }
+	// A connection that comes back inside a transaction is closed, not reused.
+	base.AfterRelease = func(c *pgx.Conn) bool { return c.PgConn().TxStatus() == 'I' }
+	return &DB{config: config, base: base, pools: map[string]*pgxpool.Pool{}}, nil
+}
+
+// Store returns what a service needs for its tenants' data.
+func (d *DB) Store(service Service) *Store { return &Store{d, service} }
+
+// PlatformStore returns what auth, tenant administration, the router's token
+// check and the relay need. Give it to nobody else.
+func (d *DB) PlatformStore(service Service) *PlatformStore { return &PlatformStore{Store{d, service}} }
+
+// Close ends every connection and waits for those in use.
+func (d *DB) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	for _, pool := range d.pools {
+		pool.Close()
+	}
+}
+
+// Ping asks PostgreSQL for one answer through the service's login.
+func (d *DB) Ping(ctx context.Context, service Service) error {
+	pool, err := d.loginPool(string(service))
+	if err != nil {
+		return err
+	}
+	return translate(pool.Ping(ctx))
+}
+
+// Password derives a login's password: whoever holds the secret can, the
+// database keeps only its SCRAM verifier.
+func Password(secret []byte, login string) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("tradesage database login " + login))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func shardLogin(shard int16) string { return fmt.Sprintf("app_s%02d", shard) }
+
+func (d *DB) shardPool(shard int16) (*pgxpool.Pool, error) {
+	if pool, ok := d.shards.Load(shard); ok {
+		return pool.(*pgxpool.Pool), nil
+	}
+	pool, err := d.loginPool(shardLogin(shard))
+	if err != nil {
+		return nil, err
+	}
+	d.shards.Store(shard, pool)
+	return pool, nil
+}
+
+func (d *DB) loginPool(login string) (*pgxpool.Pool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if pool, ok := d.pools[login]; ok {
+		return pool, nil
+	}
+	if d.closed {
+		return nil, errors.New("db: closed")
+	}
+	config := d.base.Copy()
+	d.authenticate(config.ConnConfig, login)
+	config.MaxConns = d.config.ConnsPerService
+	if len(login) > 5 && login[:5] == "app_s" {
+		config.MaxConns = d.config.ConnsPerShard
+	}
+	// No connection is opened here: MinConns is 0.
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, fmt.Errorf("login %s: %w", login, err)
+	}
+	d.pools[login] = pool
+	return pool, nil
+}
+
+// authenticate is the one place that knows how a login proves itself.
+func (d *DB) authenticate(c *pgx.ConnConfig, login string) {
+	c.User, c.Password = login, Password(d.config.Secret, login)
+}

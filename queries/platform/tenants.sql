@@ -1,0 +1,51 @@
+-- name: ResolveTenant :one
+SELECT id::uuid AS id, schema_name::text AS schema_name, shard::smallint AS shard, state::text AS state
+FROM resolve_tenant(@tenant_id::uuid);
+
+-- name: GetTenant :one
+SELECT id, state, slug, name, domain, plan, created_at, updated_at
+FROM tenants
+WHERE id = @id AND state <> 'blank';
+
+-- name: GetTenantsByID :many
+SELECT id, state, slug, name, domain, plan, created_at, updated_at
+FROM tenants
+WHERE id = ANY(@ids::uuid[]) AND state <> 'blank';
+
+-- name: GetTenantIDBySlug :one
+SELECT id FROM tenants WHERE slug = @slug;
+
+-- name: ClaimBlank :one
+-- SKIP LOCKED: claims at the same moment take different blanks and never wait.
+UPDATE tenants
+SET state = 'provisioning', slug = @slug, name = @name, domain = sqlc.narg(domain), plan = @plan,
+    claimed_at = now(), updated_at = now()
+WHERE id = (
+    SELECT b.id FROM tenants b
+    WHERE b.state = 'blank'
+      AND b.schema_version = (SELECT max(version) FROM tenant_blueprints)
+    ORDER BY b.created_at
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED)
+RETURNING id, schema_name, shard, state, slug, name, domain, plan, created_at, updated_at;
+
+-- name: ActivateTenant :execrows
+UPDATE tenants SET state = 'active', updated_at = now()
+WHERE id = @id AND state = 'provisioning';
+
+-- name: CountBlanks :one
+SELECT count(*) FROM tenants WHERE state = 'blank';
+
+-- name: NewBlank :exec
+SELECT new_blank(@tenant_id::uuid, @schema_name::text);
+
+-- name: TryRefillLock :one
+SELECT pg_try_advisory_xact_lock(7203001);
+
+-- name: GetIdempotencyKey :one
+SELECT request_hash, result FROM idempotency_keys
+WHERE actor_id = @actor_id AND operation = @operation AND key = @key;
+
+-- name: InsertIdempotencyKey :exec
+INSERT INTO idempotency_keys (actor_id, operation, key, request_hash, result)
+VALUES (@actor_id, @operation, @key, @request_hash, @result);
