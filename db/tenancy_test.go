@@ -1,0 +1,37 @@
+package db_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/tenantdb"
+	"github.com/tradesage/tradesage/internal/dbtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
+
+func TestATenantSeesItsOwnRowsOnly(t *testing.T) {
+	t.Parallel()
+	env, ctx := dbtest.New(t), t.Context()
+	a, b := env.Tenant(t), env.Tenant(t)
+	store := env.DB.Store(db.ServiceUser)
+	id := uuid.New()
+	for tenant, name := range map[db.Tenant]string{a: "in a", b: "in b"} {
+		if err := store.Tenant(tenant).UpsertUser(ctx, tenantdb.UpsertUserParams{ID: id, Email: "x@y.test", DisplayName: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for tenant, name := range map[db.Tenant]string{a: "in a", b: "in b"} {
+		user, err := store.Tenant(tenant).GetUser(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(name, user.DisplayName); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
