@@ -3,3 +3,26 @@
 //   sqlc v1.31.1
 
 package platformdb
+
+import (
+	"time"
+)
+
+type ClaimKey struct {
+	Kid         string
+	State       string
+	KeySealed   []byte
+	CreatedAt   time.Time
+	ActivatedAt *time.Time
+	RetiredAt   *time.Time
+}
+
+type SigningKey struct {
+	Kid           string
+	State         string
+	PublicKey     []byte
+	PrivateSealed []byte
+	CreatedAt     time.Time
+	ActivatedAt   *time.Time
+	RetiredAt     *time.Time
+}

@@ -7,6 +7,7 @@ package tenantdb
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,7 +16,7 @@ import (
 const getDevicesByID = `-- name: GetDevicesByID :many
 SELECT id, user_id, name, kind, first_seen_at, last_seen_at
 FROM devices
-WHERE id = ANY($1::uuid[])
+WHERE id = ANY($1::uuid[]) AND user_id = $2
 `
 
 type GetDevicesByIDRow struct {
@@ -27,8 +28,8 @@ type GetDevicesByIDRow struct {
 	LastSeenAt  time.Time
 }
 
-func (q *Queries) GetDevicesByID(ctx context.Context, ids []uuid.UUID) ([]GetDevicesByIDRow, error) {
-	rows, err := q.db.Query(ctx, getDevicesByID, ids)
+func (q *Queries) GetDevicesByID(ctx context.Context, ids []uuid.UUID, userID uuid.UUID) ([]GetDevicesByIDRow, error) {
+	rows, err := q.db.Query(ctx, getDevicesByID, ids, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -54,24 +55,47 @@ func (q *Queries) GetDevicesByID(ctx context.Context, ids []uuid.UUID) ([]GetDev
 	return items, nil
 }
 
-const upsertDevice = `-- name: UpsertDevice :exec
-INSERT INTO devices (id, user_id, name, kind) VALUES ($1, $2, $3, $4)
-ON CONFLICT (id) DO UPDATE SET last_seen_at = now()
+const recordSignIn = `-- name: RecordSignIn :exec
+WITH device AS (
+    INSERT INTO devices (id, user_id, name, kind, first_seen_at, last_seen_at)
+    VALUES ($9, $2, $10, $11, $8, $8)
+    ON CONFLICT (id) DO UPDATE SET last_seen_at = greatest(devices.last_seen_at, excluded.last_seen_at)
+    WHERE devices.user_id = excluded.user_id
+)
+INSERT INTO audit_events (id, actor_id, session_id, action, target, request_id, details, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO NOTHING
 `
 
-type UpsertDeviceParams struct {
-	ID     uuid.UUID
-	UserID uuid.UUID
-	Name   string
-	Kind   string
+type RecordSignInParams struct {
+	EventID    uuid.UUID
+	UserID     *uuid.UUID
+	SessionID  *uuid.UUID
+	Action     string
+	Target     string
+	RequestID  string
+	Details    json.RawMessage
+	At         time.Time
+	DeviceID   uuid.UUID
+	DeviceName string
+	DeviceKind string
 }
 
-func (q *Queries) UpsertDevice(ctx context.Context, arg UpsertDeviceParams) error {
-	_, err := q.db.Exec(ctx, upsertDevice,
-		arg.ID,
+// One idempotent statement: the device, and the tenant's copy of the audit
+// event that the platform already has under the same id.
+func (q *Queries) RecordSignIn(ctx context.Context, arg RecordSignInParams) error {
+	_, err := q.db.Exec(ctx, recordSignIn,
+		arg.EventID,
 		arg.UserID,
-		arg.Name,
-		arg.Kind,
+		arg.SessionID,
+		arg.Action,
+		arg.Target,
+		arg.RequestID,
+		arg.Details,
+		arg.At,
+		arg.DeviceID,
+		arg.DeviceName,
+		arg.DeviceKind,
 	)
 	return err
 }

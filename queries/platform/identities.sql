@@ -1,0 +1,34 @@
+-- name: GetLogin :one
+-- What a sign-in is checked against; the hash is null for an identity without a password.
+SELECT i.id, i.email, i.state, p.hash
+FROM identities i
+LEFT JOIN password_credentials p ON p.identity_id = i.id
+WHERE i.email = @email;
+
+-- name: ListLoginTenants :many
+-- The tenants that an identity may be signed in to, whatever state they are in.
+SELECT m.tenant_id, m.epoch, t.slug, t.name, t.state
+FROM memberships m
+JOIN tenants t ON t.id = m.tenant_id
+WHERE m.identity_id = @identity_id AND m.state = 'active' AND t.state <> 'blank'
+ORDER BY t.slug
+LIMIT 100;
+
+-- name: CreateIdentity :exec
+-- Idempotent: an address that is taken keeps its identity.
+INSERT INTO identities (id, email, email_verified_at) VALUES (@id, @email, sqlc.narg(email_verified_at))
+ON CONFLICT (email) DO NOTHING;
+
+-- name: GetIdentityIDByEmail :one
+SELECT id FROM identities WHERE email = @email;
+
+-- name: SetFirstPassword :exec
+-- Never replaces a password: that is a change, with its own checks.
+INSERT INTO password_credentials (identity_id, hash, changed_at) VALUES (@identity_id, @hash, @changed_at)
+ON CONFLICT (identity_id) DO NOTHING;
+
+-- name: AddMembership :exec
+-- Idempotent, and never revives a membership that was disabled.
+INSERT INTO memberships (identity_id, tenant_id) VALUES (@identity_id, @tenant_id)
+ON CONFLICT (identity_id, tenant_id) DO UPDATE SET state = 'active'
+WHERE memberships.state = 'invited';

@@ -1,0 +1,75 @@
+-- name: StartSession :execrows
+-- The locks make a sign-in wait for, or be seen by, a change of the password,
+-- the identity or the membership that ends sessions at the same moment: no
+-- session starts on what was true a moment ago.
+WITH member AS (
+    SELECT m.identity_id, m.tenant_id
+    FROM memberships m
+    JOIN identities i ON i.id = m.identity_id
+    JOIN password_credentials p ON p.identity_id = m.identity_id
+    JOIN tenants t ON t.id = m.tenant_id
+    WHERE m.identity_id = @identity_id AND m.tenant_id = @tenant_id
+      AND m.state = 'active' AND i.state = 'active' AND t.state = 'active' AND p.hash = @verified_hash
+    FOR SHARE OF m, i, p
+), started AS (
+    INSERT INTO sessions (id, tenant_id, identity_id, device_id, user_agent, ip, amr, auth_time, created_at, last_seen_at, expires_at)
+    SELECT @id::uuid, tenant_id, identity_id, @device_id::uuid, @user_agent::text, @ip::text, @amr::text[],
+           @started_at::timestamptz, @started_at::timestamptz, @started_at::timestamptz, @expires_at::timestamptz
+    FROM member
+    RETURNING id
+)
+INSERT INTO refresh_tokens (hash, session_id, generation, created_at, expires_at)
+SELECT @refresh_hash::bytea, id, 0, @started_at::timestamptz, @refresh_expires_at::timestamptz FROM started;
+
+-- name: ListUserSessions :many
+-- Live sessions, newest first; ids are UUIDv7, so they page by time.
+SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at
+FROM sessions
+WHERE identity_id = @identity_id AND revoked_at IS NULL AND expires_at > @at
+  AND (sqlc.narg(after)::uuid IS NULL OR id < sqlc.narg(after)::uuid)
+ORDER BY id DESC
+LIMIT @page_size;
+
+-- name: GetUserSessionsByID :many
+SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at
+FROM sessions
+WHERE id = ANY(@ids::uuid[]) AND identity_id = @identity_id AND revoked_at IS NULL AND expires_at > @at;
+
+-- name: EndSession :execrows
+-- The session and the revocation that every process must see are one statement.
+WITH ended AS (
+    UPDATE sessions SET revoked_at = @at::timestamptz, revoke_reason = @reason::text
+    WHERE sessions.id = @id AND sessions.identity_id = @identity_id AND revoked_at IS NULL
+    RETURNING sessions.id, sessions.tenant_id
+)
+INSERT INTO revocations (kind, subject, tenant_id, created_at, expires_at)
+SELECT 'session', ended.id, ended.tenant_id, @at::timestamptz, @revocation_expires_at::timestamptz FROM ended;
+
+-- name: EndUserSessions :many
+-- Ends all sessions of one user. The row of kind user catches a session that
+-- starts at the same moment, the rows of kind session do not depend on clocks.
+WITH ended AS (
+    UPDATE sessions SET revoked_at = @at::timestamptz, revoke_reason = @reason::text
+    WHERE sessions.tenant_id = @tenant_id AND sessions.identity_id = @identity_id
+      AND revoked_at IS NULL AND sessions.expires_at > @at::timestamptz
+    RETURNING sessions.id
+)
+INSERT INTO revocations (kind, subject, tenant_id, created_at, expires_at)
+SELECT 'session', ended.id, @tenant_id::uuid, @at::timestamptz, @revocation_expires_at::timestamptz FROM ended
+UNION ALL
+SELECT 'user', @identity_id::uuid, @tenant_id::uuid, @at::timestamptz, @revocation_expires_at::timestamptz
+RETURNING kind, subject;
+
+-- name: TouchSessions :exec
+-- ids and times are parallel lists; in order of id, so that two processes that
+-- touch the same sessions cannot deadlock.
+UPDATE sessions s SET last_seen_at = locked.seen_at
+FROM (
+    SELECT s2.id, seen.seen_at
+    FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@seen_at::timestamptz[]) AS seen_at) AS seen
+    JOIN sessions s2 ON s2.id = seen.id
+    WHERE s2.last_seen_at < seen.seen_at
+    ORDER BY s2.id
+    FOR NO KEY UPDATE OF s2
+) AS locked
+WHERE s.id = locked.id;
