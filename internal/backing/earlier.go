@@ -58,11 +58,11 @@ func awaitEarlier(ctx context.Context, path string, log *slog.Logger) error {
 
 // readPid reads the first line of a pid file; 0 says that there is none.
 func readPid(path string) int {
-	file, err := os.Open(path) //nolint:gosec // a file of our data folder
+	file, err := os.Open(path)
 	if err != nil {
 		return 0
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	scanner := bufio.NewScanner(file)
 	scanner.Scan()
 	pid, err := strconv.Atoi(strings.TrimSpace(scanner.Text()))
@@ -76,7 +76,7 @@ func readPid(path string) int {
 // working folder; a number that was given to another process since is not.
 func runsIn(pid int, program, dir string) bool {
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	cmdline, err := os.ReadFile(filepath.Join(proc, "cmdline")) //nolint:gosec // a path under /proc
+	cmdline, err := os.ReadFile(filepath.Join(proc, "cmdline"))
 	if err != nil || len(cmdline) == 0 {
 		return false // gone, or a zombie
 	}

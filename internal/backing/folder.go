@@ -163,7 +163,7 @@ func openTemporary(who account) (*folder, error) {
 		}
 		lock, err := lockNow(filepath.Join(path, lockName), path)
 		if err == nil && who.drops {
-			err = os.Chmod(path, 0o711)
+			err = os.Chmod(path, 0o711) //nolint:gosec // a folder that the account passes through
 		}
 		if err == nil {
 			err = claim(path)

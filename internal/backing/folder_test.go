@@ -63,12 +63,12 @@ func TestOldPostgreSQLIsNotTaken(t *testing.T) {
 	root := t.TempDir()
 	fake := func(version, says string) {
 		bin := filepath.Join(root, version, "bin")
-		if err := os.MkdirAll(bin, 0o755); err != nil { //nolint:gosec // programs
+		if err := os.MkdirAll(bin, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"initdb", "postgres"} {
 			script := "#!/bin/sh\necho 'postgres (PostgreSQL) " + says + "'\n"
-			if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil { //nolint:gosec // a program
+			if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -99,7 +99,7 @@ func TestUnreachableFolder(t *testing.T) {
 	}
 	dir := filepath.Join(private, "project", ".tradesage")
 	if os.Geteuid() != 0 {
-		if err := os.Chmod(private, 0o500); err != nil { //nolint:gosec // a folder
+		if err := os.Chmod(private, 0o500); err != nil {
 			t.Fatal(err)
 		}
 		refused(t, Options{Dir: dir}, ErrFolder, "no permission", "project")

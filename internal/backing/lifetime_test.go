@@ -63,7 +63,7 @@ func TestServerSettings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close(ctx) //nolint:errcheck // only read
+			defer conn.Close(ctx)
 			got := map[string]string{}
 			want := map[string]string{
 				"listen_addresses": "", "fsync": test.fsync, "synchronous_commit": test.fsync,

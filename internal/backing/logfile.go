@@ -25,7 +25,7 @@ func openLog(path string) (*logFile, error) {
 			return nil, folderProblem(path, err)
 		}
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // a file of our data folder
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, folderProblem(path, err)
 	}
@@ -43,7 +43,7 @@ func (l *logFile) lines() []string {
 	if err != nil {
 		return nil
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	text, err := io.ReadAll(io.NewSectionReader(file, l.from, 1<<20))
 	if err != nil {
 		return nil

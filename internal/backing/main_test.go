@@ -77,7 +77,7 @@ func startParent(t *testing.T, dir string, who *syscall.Credential) *parent {
 	if who != nil {
 		program = reachableCopy(t, program)
 	}
-	cmd := exec.Command(program) //nolint:gosec // this test binary
+	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), helperDir+"="+dir)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: who}
@@ -115,10 +115,10 @@ func reachableCopy(t *testing.T, program string) string {
 	// By cp: a file that this process wrote could still be open in a child that
 	// another test is forking, and then does not run ("text file busy").
 	path := filepath.Join(openDir(t), "helper")
-	if out, err := exec.Command("cp", program, path).CombinedOutput(); err != nil { //nolint:gosec // this test binary
+	if out, err := exec.Command("cp", program, path).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // for every user
+	if err := os.Chmod(path, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -136,7 +136,7 @@ func openDir(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // meant for every user
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -172,7 +172,7 @@ func write(ctx context.Context, s *Services, word string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx) //nolint:errcheck // the test looks at the data
+	defer conn.Close(ctx)
 	if _, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS words (word text)`); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func write(ctx context.Context, s *Services, word string) error {
 		return err
 	}
 	client := redis.NewClient(options)
-	defer client.Close() //nolint:errcheck // the test looks at the data
+	defer client.Close()
 	return client.RPush(ctx, "words", word).Err()
 }
 
@@ -196,7 +196,7 @@ func words(t *testing.T, s *Services) (inPostgres, inRedis []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(ctx) //nolint:errcheck // only read
+	defer conn.Close(ctx)
 	rows, err := conn.Query(ctx, `SELECT word FROM words`)
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func words(t *testing.T, s *Services) (inPostgres, inRedis []string) {
 		t.Fatal(err)
 	}
 	client := redis.NewClient(options)
-	defer client.Close() //nolint:errcheck // only read
+	defer client.Close()
 	inRedis, err = client.LRange(ctx, "words", 0, -1).Result()
 	if err != nil {
 		t.Fatal(err)

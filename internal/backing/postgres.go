@@ -157,7 +157,7 @@ func (p *postgresServer) url(user, password, database string) string {
 func ensureCluster(ctx context.Context, f *folder, pg postgresql, o Options, log *slog.Logger) (string, error) {
 	data := filepath.Join(f.path, postgresDir)
 	passwordFile := filepath.Join(f.path, passwordName)
-	made, err := os.ReadFile(filepath.Join(data, "PG_VERSION")) //nolint:gosec // a file of our data folder
+	made, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
 	switch {
 	case err == nil:
 		if err := f.account.owns(data); err != nil {
@@ -167,7 +167,7 @@ func ensureCluster(ctx context.Context, f *folder, pg postgresql, o Options, log
 			return "", problemf(ErrVersion, "the data in %s was made by PostgreSQL %s and PostgreSQL %d is installed: apt-get install postgresql-%s, or start anew with a reset",
 				f.path, major, pg.major, major)
 		}
-		password, err := os.ReadFile(passwordFile) //nolint:gosec // a file of our data folder
+		password, err := os.ReadFile(passwordFile)
 		if err != nil {
 			return "", folderProblem(passwordFile, err)
 		}

@@ -86,7 +86,7 @@ func (r *redisServer) ping(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close() //nolint:errcheck // nothing is pending
+	defer conn.Close()
 	if conn.SetDeadline(time.Now().Add(time.Second)) != nil {
 		return false
 	}

@@ -30,7 +30,7 @@ func fromTemplate(ctx context.Context, f *folder, pg postgresql, log *slog.Logge
 	if err := ensureTemplate(ctx, template, f, pg, log); err != nil {
 		return "", err
 	}
-	password, err := os.ReadFile(filepath.Join(template, passwordName)) //nolint:gosec // a file of our cache
+	password, err := os.ReadFile(filepath.Join(template, passwordName))
 	if err != nil {
 		return "", folderProblem(template, err)
 	}
@@ -63,7 +63,7 @@ func ensureTemplate(ctx context.Context, template string, f *folder, pg postgres
 	if err != nil {
 		return err
 	}
-	defer workshop.close() //nolint:errcheck // swept by a later start if it stays
+	defer workshop.close()
 	password, err := initCluster(ctx, workshop, pg, false)
 	if err != nil {
 		return err
@@ -135,12 +135,12 @@ func copyTree(ctx context.Context, from, to string, who account) error {
 }
 
 func copyFile(from, to string) (err error) {
-	source, err := os.Open(from) //nolint:gosec // a file of our cache
+	source, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	defer source.Close()                                                                       //nolint:errcheck // only read
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_CLOEXEC, 0o600) //nolint:gosec // a file of our data folder
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,89 @@
+# The commands of daily work; `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+SQLC_VERSION := v1.31.1
+LINT_VERSION := v2.12.2
+
+# A tool's folder carries its version, so a new version is a missing file.
+SQLC := $(CURDIR)/.tools/sqlc-$(SQLC_VERSION)/sqlc
+LINT := $(CURDIR)/.tools/golangci-lint-$(LINT_VERSION)/golangci-lint
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMPOSE_MODULES := graph/compose/node_modules/.package-lock.json
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install PostgreSQL 15 and Redis where they are missing
+	@scripts/setup.sh postgresql redis
+
+.PHONY: run
+run: setup build ## Build and serve at 127.0.0.1:8001 (ARGS="--listen …" adds flags)
+	@exec bin/tradesage dev $(ARGS)
+
+.PHONY: db-reset
+db-reset: ## As run, but remove the development data first
+	@$(MAKE) --no-print-directory run ARGS="--reset $(ARGS)"
+
+.PHONY: build
+build: ## Build bin/tradesage
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tradesage ./cmd/tradesage
+
+.PHONY: test
+test: setup ## Run all tests
+	go test ./...
+
+.PHONY: test-race
+test-race: ## Run all tests in random order under the race detector
+	@scripts/setup.sh postgresql redis compiler
+	CGO_ENABLED=1 go test -race -shuffle=on -count=1 ./...
+
+.PHONY: bench
+bench: setup ## Run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: generate
+generate: $(SQLC) ## Write all generated code anew: queries, GraphQL, supergraph
+	$(SQLC) generate
+	go run ./graph/codegen
+	@$(MAKE) --no-print-directory compose
+
+.PHONY: compose
+compose: $(COMPOSE_MODULES) ## Compose the subgraphs' schemas into the supergraph
+	node graph/compose/compose.mjs
+
+.PHONY: check-generate
+check-generate: generate ## Fail when generating changes a committed file
+	$(SQLC) vet
+	@scripts/check-generate.sh
+
+.PHONY: fmt
+fmt: $(LINT) ## Format the Go code
+	$(LINT) fmt
+
+.PHONY: lint
+lint: $(LINT) ## Run the linters
+	$(LINT) run
+
+.PHONY: tools
+tools: $(SQLC) $(LINT) ## Build the tools that generate and lint need (minutes, once)
+
+.PHONY: ci
+ci: ## All that CI checks
+	.ci/run
+
+# Built without cgo: the binaries need no compiler and no libc of this machine.
+$(SQLC):
+	CGO_ENABLED=0 GOBIN=$(@D) go install github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC_VERSION)
+
+$(LINT):
+	CGO_ENABLED=0 GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+$(COMPOSE_MODULES): graph/compose/package-lock.json
+	cd graph/compose && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
