@@ -45,61 +45,6 @@ func (q *Queries) EndSession(ctx context.Context, arg EndSessionParams) (int64, 
 	return result.RowsAffected(), nil
 }
 
-const endUserSessions = `-- name: EndUserSessions :many
-WITH ended AS (
-    UPDATE sessions SET revoked_at = $2::timestamptz, revoke_reason = $5::text
-    WHERE sessions.tenant_id = $1 AND sessions.identity_id = $4
-      AND revoked_at IS NULL AND sessions.expires_at > $2::timestamptz
-    RETURNING sessions.id
-)
-INSERT INTO revocations (kind, subject, tenant_id, created_at, expires_at)
-SELECT 'session', ended.id, $1::uuid, $2::timestamptz, $3::timestamptz FROM ended
-UNION ALL
-SELECT 'user', $4::uuid, $1::uuid, $2::timestamptz, $3::timestamptz
-RETURNING kind, subject
-`
-
-type EndUserSessionsParams struct {
-	TenantID            uuid.UUID
-	At                  time.Time
-	RevocationExpiresAt time.Time
-	IdentityID          uuid.UUID
-	Reason              string
-}
-
-type EndUserSessionsRow struct {
-	Kind    string
-	Subject uuid.UUID
-}
-
-// Ends all sessions of one user. The row of kind user catches a session that
-// starts at the same moment, the rows of kind session do not depend on clocks.
-func (q *Queries) EndUserSessions(ctx context.Context, arg EndUserSessionsParams) ([]EndUserSessionsRow, error) {
-	rows, err := q.db.Query(ctx, endUserSessions,
-		arg.TenantID,
-		arg.At,
-		arg.RevocationExpiresAt,
-		arg.IdentityID,
-		arg.Reason,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []EndUserSessionsRow{}
-	for rows.Next() {
-		var i EndUserSessionsRow
-		if err := rows.Scan(&i.Kind, &i.Subject); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const getUserSessionsByID = `-- name: GetUserSessionsByID :many
 SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at
 FROM sessions

@@ -41,6 +41,26 @@ type Env struct {
 
 	services *backing.Services
 	database string
+	admin    *adminConn
+}
+
+// adminConn is the superuser's one connection, for what tests set up.
+type adminConn struct {
+	mu   sync.Mutex
+	conn *pgx.Conn
+}
+
+func (a *adminConn) exec(ctx context.Context, sql string, args ...any) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, err := a.conn.Exec(ctx, sql, args...)
+	return err
+}
+
+func (e *Env) close() {
+	e.DB.Close()
+	_ = e.Redis.Close()
+	_ = e.admin.conn.Close(context.Background())
 }
 
 var shared struct {
@@ -54,8 +74,7 @@ var shared struct {
 func Main(m *testing.M) int {
 	code := m.Run()
 	if shared.env != nil {
-		shared.env.DB.Close()
-		_ = shared.env.Redis.Close()
+		shared.env.close()
 	}
 	if shared.services != nil {
 		if err := shared.services.Close(); err != nil {
@@ -94,10 +113,7 @@ func NewDatabase(t testing.TB) *Env {
 	if err != nil {
 		t.Fatalf("make a test database: %v", err)
 	}
-	t.Cleanup(func() {
-		e.DB.Close()
-		_ = e.Redis.Close()
-	})
+	t.Cleanup(e.close)
 	return e
 }
 
@@ -124,6 +140,11 @@ func open(services *backing.Services, database string) (*Env, error) {
 		return nil, err
 	}
 	e.Redis = redis.NewClient(options)
+	conn, err := pgx.Connect(context.Background(), e.AdminURL)
+	if err != nil {
+		return nil, err
+	}
+	e.admin = &adminConn{conn: conn}
 	return e, nil
 }
 
@@ -141,8 +162,7 @@ func (e *Env) Tenant(t testing.TB) db.Tenant {
 	if err := store.Platform().NewBlank(ctx, id, schema); err != nil {
 		t.Fatalf("new tenant: %v", err)
 	}
-	admin := e.Connect(t, "postgres")
-	if _, err := admin.Exec(ctx, `UPDATE platform.tenants
+	if err := e.admin.exec(ctx, `UPDATE platform.tenants
 		SET state = 'active', slug = $2, name = $3, claimed_at = now() WHERE id = $1`,
 		id, "t-"+schema[len("tenant_"):], "Test "+id.String()); err != nil {
 		t.Fatalf("new tenant: %v", err)

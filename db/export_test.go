@@ -1,0 +1,29 @@
+package db
+
+import (
+	"testing"
+)
+
+// Nothing outside this package can leave a connection inside a transaction;
+// were something inside it to do so, the pool must not reuse the connection.
+func dirtyConnection(t *testing.T, d *DB, tenant Tenant) {
+	t.Helper()
+	pool, err := d.shardPool(tenant.shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "begin"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), enterSQL, tenant.schema, tenant.id.String()); err != nil {
+		t.Fatal(err)
+	}
+	conn.Release()
+}
+
+// DirtyConnection lets the external tests reach it.
+var DirtyConnection = dirtyConnection
