@@ -1,0 +1,69 @@
+package router
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
+)
+
+// aliasPrefix begins the name under which a client's alias is planned and sent
+// to subgraphs.
+//
+// A client's aliases and the key and @requires fields that the planner adds live
+// in one name space. Left as they are, `{ me { id: name orders { id } } }` sends
+// the name as the entity's key to another subgraph: the client chooses whose
+// orders are read. With the prefix, which occurs in no schema name, the two can
+// never meet; the response and its errors show the client's own alias again.
+const aliasPrefix = "tsAlias_"
+
+// reservedAlias begins the aliases that the engine itself makes.
+const reservedAlias = "__internal"
+
+var (
+	aliasPrefixBytes   = []byte(aliasPrefix)
+	reservedAliasBytes = []byte(reservedAlias)
+)
+
+// prefixAliases renames each alias in a validated document. Those of the engine's
+// own stay; checkDocument has refused clients' aliases that look like them.
+func prefixAliases(doc *ast.Document) {
+	for i := range doc.Fields {
+		if !doc.Fields[i].Alias.IsDefined {
+			continue
+		}
+		alias := doc.FieldAliasBytes(i)
+		if bytes.HasPrefix(alias, reservedAliasBytes) {
+			continue
+		}
+		name := make([]byte, 0, len(aliasPrefix)+len(alias))
+		name = append(append(name, aliasPrefix...), alias...)
+		doc.Fields[i].Alias.Name = doc.Input.AppendInputBytes(name)
+	}
+}
+
+// restoreAliases gives the fields of a finished plan the names that the client
+// chose. It must come last: the engine merges equally named fields, and only
+// prefixed names tell a client's `id: name` from an id.
+func restoreAliases(node resolve.Node) {
+	switch n := node.(type) {
+	case *resolve.Object:
+		if n == nil {
+			return
+		}
+		for _, field := range n.Fields {
+			field.Name = bytes.TrimPrefix(field.Name, aliasPrefixBytes)
+			restoreAliases(field.Value)
+		}
+	case *resolve.Array:
+		restoreAliases(n.Item)
+	}
+}
+
+// clientName returns a response name as the client wrote it.
+func clientName(name string) string { return strings.TrimPrefix(name, aliasPrefix) }
+
+// clientMessage returns an error's message without the prefix, which is found in
+// messages that quote a field's response name.
+func clientMessage(message string) string { return strings.ReplaceAll(message, aliasPrefix, "") }

@@ -1,0 +1,166 @@
+package router
+
+import (
+	"fmt"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
+
+	"github.com/wundergraph/astjson"
+
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// document is a client's text, parsed and within the limits.
+type document struct {
+	ast  ast.Document
+	name string // of the chosen operation, which may be anonymous
+	kind ast.OperationType
+	size size
+	// conditions are the variables of @skip and @include: their values shape the
+	// plan and are part of its key.
+	conditions []condition
+}
+
+// condition is a Boolean variable that decides which fields are selected.
+type condition struct {
+	name string
+	// fallback is the declared default: "true", "false" or "" for none.
+	fallback string
+}
+
+// parse reads a document and picks the named operation, or the only one if name
+// is empty. Errors are INVALID_INPUT and OPERATION_TOO_COMPLEX.
+func (r *Router) parse(text, name string) (*document, error) {
+	if err := checkTokens(text, r.limits.MaxTokens); err != nil {
+		return nil, err
+	}
+	parsed, report := astparser.ParseGraphqlDocumentString(text)
+	if report.HasErrors() {
+		return nil, reportError(report)
+	}
+	d := &document{ast: parsed}
+	ref, err := d.chooseOperation(name)
+	if err != nil {
+		return nil, err
+	}
+	operation := &d.ast.OperationDefinitions[ref]
+	d.kind = operation.OperationType
+	d.name = d.ast.OperationDefinitionNameString(ref)
+	if d.kind == ast.OperationTypeSubscription {
+		return nil, fault.InvalidInput("query", "subscriptions are not served over HTTP POST")
+	}
+	if !operation.HasSelections {
+		return nil, fault.InvalidInput("query", "the operation selects nothing")
+	}
+	m := newMeasure(&d.ast)
+	if d.size, err = m.selectionSet(operation.SelectionSet); err != nil {
+		return nil, err
+	}
+	if err := r.limits.checkSize(d.size, len(d.ast.SelectionSets[operation.SelectionSet].SelectionRefs)); err != nil {
+		return nil, err
+	}
+	if m.introspects && !r.options.Introspection {
+		return nil, fault.Forbidden("introspection is switched off; the schema is served at /schema.graphql")
+	}
+	// Expanding a fragment that nobody measured would undo the limits.
+	for i := range d.ast.FragmentDefinitions {
+		if _, err := m.fragment(d.ast.FragmentDefinitionNameBytes(i)); err != nil {
+			return nil, err
+		}
+	}
+	d.findConditions(ref)
+	return d, nil
+}
+
+// chooseOperation returns the operation to run (GraphQL specification,
+// GetOperation) and refuses type definitions.
+func (d *document) chooseOperation(name string) (int, error) {
+	chosen, count := -1, 0
+	for _, node := range d.ast.RootNodes {
+		switch node.Kind {
+		case ast.NodeKindOperationDefinition:
+			count++
+			if name == "" || d.ast.OperationDefinitionNameString(node.Ref) == name {
+				chosen = node.Ref
+			}
+		case ast.NodeKindFragmentDefinition:
+		default:
+			return 0, fault.InvalidInput("query", "the document holds more than operations and fragments")
+		}
+	}
+	switch {
+	case count == 0:
+		return 0, fault.InvalidInput("query", "the document holds no operation")
+	case name == "" && count > 1:
+		return 0, fault.InvalidInput("operationName", "the document holds several operations: name one")
+	case chosen < 0:
+		return 0, fault.InvalidInput("operationName", fmt.Sprintf("the document holds no operation %q", name))
+	}
+	return chosen, nil
+}
+
+func (d *document) findConditions(operation int) {
+	seen := map[string]bool{}
+	for i := range d.ast.Directives {
+		if name := d.ast.DirectiveNameString(i); name != "skip" && name != "include" {
+			continue
+		}
+		value, ok := d.ast.DirectiveArgumentValueByName(i, []byte("if"))
+		if !ok || value.Kind != ast.ValueKindVariable {
+			continue
+		}
+		name := d.ast.VariableValueNameString(value.Ref)
+		definition, ok := d.ast.VariableDefinitionByNameAndOperation(operation, []byte(name))
+		if !ok || seen[name] {
+			continue // validation tells the client about an undeclared one
+		}
+		if d.ast.ResolveTypeNameString(d.ast.VariableDefinitions[definition].Type) != "Boolean" {
+			continue
+		}
+		seen[name] = true
+		c := condition{name: name}
+		if d.ast.VariableDefinitionHasDefaultValue(definition) {
+			if v := d.ast.VariableDefinitionDefaultValue(definition); v.Kind == ast.ValueKindBoolean {
+				c.fallback = fmt.Sprint(bool(d.ast.BooleanValue(v.Ref)))
+			}
+		}
+		d.conditions = append(d.conditions, c)
+	}
+}
+
+// evaluate returns the conditions' values, one letter each, as a part of a plan's
+// key. A value that is neither true nor false is INVALID_INPUT.
+func evaluate(conditions []condition, variables *astjson.Value) (string, error) {
+	letters := make([]byte, len(conditions))
+	for i, c := range conditions {
+		value := c.fallback
+		if v := variables.Get(c.name); v != nil {
+			value = ""
+			switch v.Type() {
+			case astjson.TypeTrue:
+				value = "true"
+			case astjson.TypeFalse:
+				value = "false"
+			}
+		}
+		if value == "" {
+			return "", fault.InvalidInput("variables."+c.name, fmt.Sprintf("variable $%s decides a @skip or @include and must be true or false", c.name))
+		}
+		letters[i] = value[0]
+	}
+	return string(letters), nil
+}
+
+// conditionVariables renders the conditions and their letters as JSON for the
+// normalizer, which resolves @skip and @include by them.
+func conditionVariables(conditions []condition, letters string) []byte {
+	out := []byte{'{'}
+	for i, c := range conditions {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = fmt.Appendf(out, "%q:%t", c.name, letters[i] == 't')
+	}
+	return append(out, '}')
+}

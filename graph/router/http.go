@@ -1,0 +1,290 @@
+package router
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
+
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/telemetry"
+)
+
+// The media types of a response (GraphQL over HTTP, "Media Types").
+const (
+	mediaJSON     = "application/json"
+	mediaResponse = "application/graphql-response+json"
+)
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxPooledBuffer keeps one large response from staying in memory for good.
+const maxPooledBuffer = 1 << 20
+
+func putBuffer(b *bytes.Buffer) {
+	if b.Cap() <= maxPooledBuffer {
+		buffers.Put(b)
+	}
+}
+
+// exchange is one request on its way through the router.
+type exchange struct {
+	router *Router
+	w      http.ResponseWriter
+	media  string
+	start  time.Time
+	kind   ast.OperationType
+}
+
+// ServeHTTP answers GraphQL over HTTP: POST with an application/json body. The
+// response is application/json, or application/graphql-response+json if the
+// client prefers it; with the former a document that is refused answers 200, as
+// the specification asks, with the latter 400. Other statuses: 400 for a body that
+// is no GraphQL request, 401 and 503 from Options.Authenticate, 405, 406, 413 and
+// 415. Every answer is a GraphQL response with coded errors.
+func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	x := &exchange{router: r, w: w, media: mediaJSON, start: time.Now()}
+	ctx, _ := telemetry.EnsureRequestID(req.Context())
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.ErrorContext(ctx, "panic in router", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			x.refuse(ctx, http.StatusInternalServerError, outcomeFailed, fault.Internal(errors.New("panic")))
+		}
+	}()
+	x.serve(ctx, req)
+}
+
+func (x *exchange) serve(ctx context.Context, req *http.Request) {
+	if req.Method != http.MethodPost {
+		x.w.Header().Set("Allow", http.MethodPost)
+		x.refuse(ctx, http.StatusMethodNotAllowed, outcomeInvalid, fault.InvalidInput("", "send operations with POST"))
+		return
+	}
+	var ok bool
+	if x.media, ok = negotiate(req.Header.Values("Accept")); !ok {
+		x.refuse(ctx, http.StatusNotAcceptable, outcomeInvalid,
+			fault.InvalidInput("", "answers are "+mediaJSON+" or "+mediaResponse))
+		return
+	}
+	if !isJSON(req.Header.Get("Content-Type")) {
+		x.refuse(ctx, http.StatusUnsupportedMediaType, outcomeInvalid,
+			fault.InvalidInput("", "the Content-Type must be "+mediaJSON))
+		return
+	}
+	ctx, err := x.router.authenticate(ctx, req)
+	if err != nil {
+		x.refuseCaller(ctx, err)
+		return
+	}
+	body := buffers.Get().(*bytes.Buffer)
+	body.Reset()
+	defer putBuffer(body)
+	if status, err := x.readBody(req, body); err != nil {
+		x.refuse(ctx, status, outcomeInvalid, err)
+		return
+	}
+	parsed, err := parseRequest(body.Bytes())
+	if err != nil {
+		x.refuse(ctx, http.StatusBadRequest, outcomeInvalid, err)
+		return
+	}
+	x.run(ctx, parsed)
+}
+
+// authenticate returns a context with the caller, if there is one.
+func (r *Router) authenticate(ctx context.Context, req *http.Request) (context.Context, error) {
+	if r.hasRemote {
+		ctx = withAuthorization(ctx, req.Header.Get("Authorization"))
+	}
+	if r.options.Authenticate == nil {
+		return ctx, nil
+	}
+	caller, err := r.options.Authenticate(req)
+	if err != nil || caller == nil {
+		return ctx, err
+	}
+	return identity.NewContext(ctx, caller), nil
+}
+
+func (x *exchange) refuseCaller(ctx context.Context, err error) {
+	f, ok := fault.As(err)
+	if !ok {
+		x.router.log.WarnContext(ctx, "authentication failed", "error", err)
+		f = fault.Unauthenticated("sign in first")
+	}
+	status := http.StatusUnauthorized
+	switch f.Code {
+	case fault.CodeUnavailable, fault.CodeRateLimited:
+		status = knownCodes[f.Code]
+	default:
+		x.w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if f.RetryAfter > 0 {
+		x.w.Header().Set("Retry-After", strconv.Itoa(seconds(f.RetryAfter)))
+	}
+	x.refuse(ctx, status, outcomeRefused, f)
+}
+
+func (x *exchange) readBody(req *http.Request, into *bytes.Buffer) (status int, _ error) {
+	limit := x.router.limits.MaxBodyBytes
+	tooLarge := fault.InvalidInput("", fmt.Sprintf("the request body is larger than %d bytes", limit))
+	if req.ContentLength > limit {
+		return http.StatusRequestEntityTooLarge, tooLarge
+	}
+	if _, err := into.ReadFrom(io.LimitReader(req.Body, limit+1)); err != nil {
+		return http.StatusBadRequest, fault.InvalidInput("", "the request body broke off")
+	}
+	if int64(into.Len()) > limit {
+		return http.StatusRequestEntityTooLarge, tooLarge
+	}
+	return http.StatusOK, nil
+}
+
+// run prepares and runs an operation and writes its response.
+func (x *exchange) run(ctx context.Context, request request) {
+	r := x.router
+	op, err := r.prepare(ctx, request.query, request.operationName, request.variables)
+	if err != nil {
+		x.refuseOperation(ctx, err)
+		return
+	}
+	x.kind = op.kind
+	tools := r.tools.Get().(*toolkit)
+	variables, err := op.variables.bind(r.graph, tools.check, request.variables)
+	r.tools.Put(tools)
+	if err != nil {
+		x.refuseOperation(ctx, err)
+		return
+	}
+	rc := resolve.NewContext(ctx)
+	rc.Variables = variables
+	rc.RemapVariables = op.variables.remap
+	rc.Request.ID = op.hash
+	// The engine's sharing of inbound requests panics under load, and neither it nor
+	// the sharing of fetches knows whose request it is: equal text is not equal
+	// rights.
+	rc.ExecutionOptions.DisableInboundRequestDeduplication = true
+	rc.ExecutionOptions.DisableSubgraphRequestDeduplication = true
+
+	out := buffers.Get().(*bytes.Buffer)
+	out.Reset()
+	defer putBuffer(out)
+	if _, err := r.resolver.ArenaResolveGraphQLResponse(rc, op.response, out); err != nil {
+		x.refuse(ctx, http.StatusInternalServerError, outcomeFailed, fault.Internal(err))
+		return
+	}
+	response, failed, err := r.clientResponse(ctx, out.Bytes())
+	if err != nil {
+		x.refuse(ctx, http.StatusInternalServerError, outcomeFailed, err)
+		return
+	}
+	outcome := outcomeOK
+	if failed {
+		outcome = outcomeErrors
+	}
+	x.write(http.StatusOK, outcome, response)
+}
+
+// refuseOperation answers an operation that was understood as a request and not
+// run.
+func (x *exchange) refuseOperation(ctx context.Context, err error) {
+	status, outcome := http.StatusBadRequest, outcomeInvalid
+	if f, ok := fault.As(err); ok {
+		status = knownCodes[f.Code]
+		if f.Code == fault.CodeInternal {
+			outcome = outcomeFailed
+		}
+	}
+	if x.media == mediaJSON && status < http.StatusInternalServerError {
+		status = http.StatusOK
+	}
+	x.refuse(ctx, status, outcome, err)
+}
+
+// refuse writes errors without data.
+func (x *exchange) refuse(ctx context.Context, status int, outcome string, err error) {
+	body, encodeErr := json.Marshal(struct {
+		Errors []responseError `json:"errors"`
+	}{x.router.present(ctx, err)})
+	if encodeErr != nil { // only strings and numbers in there
+		x.router.log.ErrorContext(ctx, "encoding errors", "error", encodeErr)
+	}
+	x.write(status, outcome, body)
+}
+
+func (x *exchange) write(status int, outcome string, body []byte) {
+	x.router.metrics.observe(x.kind, outcome, x.start)
+	header := x.w.Header()
+	header["Content-Type"] = contentTypes[x.media]
+	header["X-Content-Type-Options"] = noSniff
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(body) // a client that is gone needs no answer
+}
+
+var (
+	contentTypes = map[string][]string{
+		mediaJSON:     {mediaJSON + "; charset=utf-8"},
+		mediaResponse: {mediaResponse + "; charset=utf-8"},
+	}
+	noSniff = []string{"nosniff"}
+)
+
+func isJSON(contentType string) bool {
+	if contentType == mediaJSON {
+		return true
+	}
+	media, params, err := mime.ParseMediaType(contentType)
+	if err != nil || media != mediaJSON {
+		return false
+	}
+	charset, ok := params["charset"]
+	return !ok || strings.EqualFold(charset, "utf-8")
+}
+
+// negotiate picks the response's media type: the one of the highest quality, the
+// first one of equals, application/json if the client does not care. The result
+// is false if the client takes neither.
+func negotiate(accept []string) (string, bool) {
+	header := strings.Join(accept, ",")
+	switch header {
+	case "", "*/*", mediaJSON:
+		return mediaJSON, true
+	}
+	best, bestQuality := mediaJSON, 0.0
+	for part := range strings.SplitSeq(header, ",") {
+		media, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		if media == "*/*" || media == "application/*" {
+			media = mediaJSON
+		}
+		if media != mediaJSON && media != mediaResponse {
+			continue
+		}
+		quality := 1.0
+		if q, ok := params["q"]; ok {
+			if quality, err = strconv.ParseFloat(q, 64); err != nil {
+				continue
+			}
+		}
+		if quality > bestQuality {
+			best, bestQuality = media, quality
+		}
+	}
+	return best, bestQuality > 0
+}

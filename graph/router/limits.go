@@ -1,0 +1,197 @@
+package router
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/lexer"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/lexer/keyword"
+
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// Limits bounds a request. A zero means the default. What goes beyond MaxBodyBytes
+// is answered with 413; all other limits answer OPERATION_TOO_COMPLEX before
+// anything is planned.
+type Limits struct {
+	// MaxBodyBytes bounds the request body; default 1 MiB.
+	MaxBodyBytes int64
+	// MaxTokens bounds the lexical tokens of the document; default 10,000.
+	MaxTokens int
+	// MaxDepth bounds how deep fields nest, fragments included; default 25, which
+	// leaves room for the usual introspection query.
+	MaxDepth int
+	// MaxFields bounds the selected fields after fragments are expanded; default
+	// 2,000.
+	MaxFields int
+	// MaxAliases bounds the aliased fields after fragments are expanded; default
+	// 200.
+	MaxAliases int
+	// MaxRootFields bounds the fields of the operation itself, each of which may be
+	// a fetch of its own; default 50.
+	MaxRootFields int
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.MaxBodyBytes <= 0 {
+		l.MaxBodyBytes = 1 << 20
+	}
+	for _, limit := range []struct {
+		value    *int
+		fallback int
+	}{
+		{&l.MaxTokens, 10_000},
+		{&l.MaxDepth, 25},
+		{&l.MaxFields, 2_000},
+		{&l.MaxAliases, 200},
+		{&l.MaxRootFields, 50},
+	} {
+		if *limit.value <= 0 {
+			*limit.value = limit.fallback
+		}
+	}
+	return l
+}
+
+func tooComplex(what string, limit int) *fault.Error {
+	return fault.New(fault.CodeOperationTooComplex, fmt.Sprintf("the operation has more than %d %s", limit, what))
+}
+
+// checkTokens counts tokens before parsing: the parser recurses, and tokens bound
+// how deep. It also refuses control characters, which GraphQL does not allow and
+// of which the lexer takes NUL for the end of the text.
+func checkTokens(text string, limit int) error {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			return fault.InvalidInput("query", fmt.Sprintf("the document holds the control character U+%04X", c))
+		}
+	}
+	var input ast.Input
+	input.ResetInputString(text)
+	var lex lexer.Lexer
+	lex.SetInput(&input)
+	for count := 0; ; count++ {
+		if lex.Read().Keyword == keyword.EOF {
+			return nil
+		}
+		if count >= limit {
+			return tooComplex("tokens", limit)
+		}
+	}
+}
+
+// size is what a selection set costs with its fragments expanded.
+type size struct{ fields, aliases, depth int }
+
+// measure computes sizes without expanding anything: fragments that spread each
+// other can double the fields at each step, and expanding is what hurts.
+type measure struct {
+	doc       *ast.Document
+	fragments map[int]size
+	open      map[int]bool
+	// introspects is set when __schema or __type is selected.
+	introspects bool
+}
+
+func newMeasure(doc *ast.Document) *measure {
+	return &measure{doc: doc, fragments: map[int]size{}, open: map[int]bool{}}
+}
+
+func (m *measure) selectionSet(ref int) (size, error) {
+	var total size
+	for _, selection := range m.doc.SelectionSets[ref].SelectionRefs {
+		s, err := m.selection(m.doc.Selections[selection])
+		if err != nil {
+			return size{}, err
+		}
+		total.fields = addSaturating(total.fields, s.fields)
+		total.aliases = addSaturating(total.aliases, s.aliases)
+		total.depth = max(total.depth, s.depth)
+	}
+	return total, nil
+}
+
+func (m *measure) selection(selection ast.Selection) (size, error) {
+	switch selection.Kind {
+	case ast.SelectionKindField:
+		return m.field(selection.Ref)
+	case ast.SelectionKindInlineFragment:
+		if set, ok := m.doc.InlineFragmentSelectionSet(selection.Ref); ok {
+			return m.selectionSet(set)
+		}
+	case ast.SelectionKindFragmentSpread:
+		return m.fragment(m.doc.FragmentSpreadNameBytes(selection.Ref))
+	}
+	return size{}, nil
+}
+
+func (m *measure) field(ref int) (size, error) {
+	name := m.doc.FieldNameBytes(ref)
+	if bytes.Equal(name, []byte("__schema")) || bytes.Equal(name, []byte("__type")) {
+		m.introspects = true
+	}
+	var total size
+	if set, ok := m.doc.FieldSelectionSet(ref); ok {
+		var err error
+		if total, err = m.selectionSet(set); err != nil {
+			return size{}, err
+		}
+	}
+	if m.doc.FieldAliasIsDefined(ref) {
+		if alias := m.doc.FieldAliasBytes(ref); bytes.HasPrefix(alias, reservedAliasBytes) {
+			return size{}, fault.InvalidInput("query", fmt.Sprintf("alias %q: names that begin with %s are reserved", alias, reservedAlias))
+		}
+		total.aliases = addSaturating(total.aliases, 1)
+	}
+	total.fields = addSaturating(total.fields, 1)
+	total.depth++
+	return total, nil
+}
+
+func (m *measure) fragment(name ast.ByteSlice) (size, error) {
+	ref, ok := m.doc.FragmentDefinitionRef(name)
+	if !ok {
+		return size{}, fault.InvalidInput("query", fmt.Sprintf("unknown fragment %q", name))
+	}
+	if s, ok := m.fragments[ref]; ok {
+		return s, nil
+	}
+	if m.open[ref] {
+		return size{}, fault.InvalidInput("query", fmt.Sprintf("fragment %q spreads itself", name))
+	}
+	m.open[ref] = true
+	var s size
+	if m.doc.FragmentDefinitions[ref].HasSelections {
+		var err error
+		if s, err = m.selectionSet(m.doc.FragmentDefinitions[ref].SelectionSet); err != nil {
+			return size{}, err
+		}
+	}
+	delete(m.open, ref)
+	m.fragments[ref] = s
+	return s, nil
+}
+
+// checkSize refuses an operation that is beyond the limits.
+func (l Limits) checkSize(s size, rootFields int) error {
+	switch {
+	case s.depth > l.MaxDepth:
+		return tooComplex("levels", l.MaxDepth)
+	case s.fields > l.MaxFields:
+		return tooComplex("fields", l.MaxFields)
+	case s.aliases > l.MaxAliases:
+		return tooComplex("aliases", l.MaxAliases)
+	case rootFields > l.MaxRootFields:
+		return tooComplex("root fields", l.MaxRootFields)
+	}
+	return nil
+}
+
+func addSaturating(a, b int) int {
+	if a > math.MaxInt32-b {
+		return math.MaxInt32
+	}
+	return a + b
+}

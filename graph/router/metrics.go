@@ -1,0 +1,87 @@
+package router
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+)
+
+// Outcomes of a request, as the label of tradesage_router_requests_total shows
+// them.
+const (
+	outcomeOK      = "ok"      // data and no error
+	outcomeErrors  = "errors"  // it ran, and fields or subgraphs failed
+	outcomeInvalid = "invalid" // not run: the request or the document is wrong
+	outcomeRefused = "refused" // not run: not signed in, rate limited
+	outcomeFailed  = "failed"  // not finished: the router's fault
+)
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	duration prometheus.Histogram
+	hits     prometheus.Counter
+	misses   prometheus.Counter
+	// The two series of nearly all requests, looked up once.
+	queriesOK, mutationsOK prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tradesage_router_requests_total",
+			Help: "GraphQL requests by operation type (query, mutation, unknown) and outcome.",
+		}, []string{"operation_type", "outcome"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "tradesage_router_request_seconds",
+			Help:    "Time from reading a GraphQL request to having its whole response.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		}),
+		hits: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tradesage_router_plan_cache_hits_total",
+			Help: "Operations that were found prepared.",
+		}),
+		misses: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tradesage_router_plan_cache_misses_total",
+			Help: "Operations that had to be planned.",
+		}),
+	}
+	m.queriesOK = m.requests.WithLabelValues("query", outcomeOK)
+	m.mutationsOK = m.requests.WithLabelValues("mutation", outcomeOK)
+	return m
+}
+
+func (m *metrics) register(registry prometheus.Registerer) error {
+	if registry == nil {
+		return nil
+	}
+	return errors.Join(
+		registry.Register(m.requests),
+		registry.Register(m.duration),
+		registry.Register(m.hits),
+		registry.Register(m.misses),
+	)
+}
+
+func (m *metrics) observe(kind ast.OperationType, outcome string, start time.Time) {
+	m.duration.Observe(time.Since(start).Seconds())
+	switch {
+	case kind == ast.OperationTypeQuery && outcome == outcomeOK:
+		m.queriesOK.Inc()
+	case kind == ast.OperationTypeMutation && outcome == outcomeOK:
+		m.mutationsOK.Inc()
+	default:
+		m.requests.WithLabelValues(operationType(kind), outcome).Inc()
+	}
+}
+
+func operationType(kind ast.OperationType) string {
+	switch kind {
+	case ast.OperationTypeQuery:
+		return "query"
+	case ast.OperationTypeMutation:
+		return "mutation"
+	}
+	return "unknown"
+}

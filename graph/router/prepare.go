@@ -1,0 +1,228 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/maypok86/otter/v2"
+	"github.com/wundergraph/astjson"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/astnormalization"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/astprinter"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/astvalidation"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/plan"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/postprocess"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/operationreport"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/variablesvalidation"
+
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// planKey finds a prepared operation. Variables other than those of @skip and
+// @include are no part of it: they change per request, the plan does not.
+type planKey struct{ text, name, conditions string }
+
+// entry is what the cache holds for a key: an operation, or, for a text with
+// conditions and a key without, the conditions that complete the key.
+type entry struct {
+	conditions []condition
+	operation  *operation
+	weight     uint32
+}
+
+// operation is ready to run. It is shared by all requests and never changes.
+type operation struct {
+	kind      ast.OperationType
+	response  *resolve.GraphQLResponse
+	variables variables
+	hash      uint64
+}
+
+// toolkit holds the engine's stateful, reusable parts; one goroutine at a time.
+type toolkit struct {
+	normalize *astnormalization.OperationNormalizer
+	extract   *astnormalization.VariablesNormalizer
+	remap     *astnormalization.VariablesMapper
+	validate  *astvalidation.OperationValidator
+	check     *variablesvalidation.VariablesValidator
+}
+
+func newToolkit() *toolkit {
+	return &toolkit{
+		normalize: astnormalization.NewWithOpts(
+			astnormalization.WithRemoveNotMatchingOperationDefinitions(),
+			astnormalization.WithInlineFragmentSpreads(),
+			astnormalization.WithRemoveFragmentDefinitions(),
+			astnormalization.WithRemoveUnusedVariables(),
+		),
+		extract:  astnormalization.NewVariablesNormalizer(),
+		remap:    astnormalization.NewVariablesMapper(),
+		validate: astvalidation.DefaultOperationValidator(),
+		check: variablesvalidation.NewVariablesValidator(variablesvalidation.VariablesValidatorOptions{
+			DisableExposingVariablesContent: true, // variables hold passwords, messages are logged
+		}),
+	}
+}
+
+// ordinaryWeight is the weight of a small operation in the cache.
+const ordinaryWeight = 16
+
+func newPlanCache(size int) (*otter.Cache[planKey, *entry], error) {
+	return otter.New(&otter.Options[planKey, *entry]{
+		MaximumWeight: uint64(size) * ordinaryWeight,
+		Weigher:       func(_ planKey, e *entry) uint32 { return e.weight },
+	})
+}
+
+// prepare returns the operation for a text, from the cache or by planning it.
+// text and name may point into a request's buffer: they are copied before they
+// are kept. Errors are for the client.
+func (r *Router) prepare(ctx context.Context, text, name string, vars *astjson.Value) (*operation, error) {
+	key := planKey{text: text, name: name}
+	found, ok := r.cache.GetIfPresent(key)
+	if ok && found.operation != nil {
+		r.metrics.hits.Inc()
+		return found.operation, nil
+	}
+	key.text, key.name = strings.Clone(text), strings.Clone(name)
+	if !ok {
+		var err error
+		if found, err = r.load(ctx, key); err != nil {
+			return nil, err
+		}
+		if found.operation != nil {
+			r.metrics.misses.Inc()
+			return found.operation, nil
+		}
+	}
+	var err error
+	if key.conditions, err = evaluate(found.conditions, vars); err != nil {
+		return nil, err
+	}
+	if found, ok = r.cache.GetIfPresent(key); ok {
+		r.metrics.hits.Inc()
+		return found.operation, nil
+	}
+	r.metrics.misses.Inc()
+	if found, err = r.load(ctx, key); err != nil {
+		return nil, err
+	}
+	return found.operation, nil
+}
+
+// load makes an entry once, also when many requests miss it at the same time.
+func (r *Router) load(ctx context.Context, key planKey) (*entry, error) {
+	return r.cache.Get(ctx, key, otter.LoaderFunc[planKey, *entry](
+		func(ctx context.Context, key planKey) (e *entry, err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					e, err = nil, fault.Internal(fmt.Errorf("panic while planning: %v\n%s", p, debug.Stack()))
+				}
+			}()
+			doc, err := r.parse(key.text, key.name)
+			if err != nil {
+				return nil, err
+			}
+			if len(doc.conditions) > 0 && key.conditions == "" {
+				return &entry{conditions: doc.conditions, weight: 1 + uint32(len(key.text)/1024)}, nil
+			}
+			op, err := r.plan(doc, key)
+			if err != nil {
+				return nil, err
+			}
+			return &entry{operation: op, weight: ordinaryWeight + uint32(doc.size.fields+len(key.text)/1024)}, nil
+		}))
+}
+
+// plan turns a parsed document into an operation.
+func (r *Router) plan(d *document, key planKey) (*operation, error) {
+	tools := r.tools.Get().(*toolkit)
+	defer r.tools.Put(tools)
+	var report operationreport.Report
+	doc := &d.ast
+	doc.Input.Variables = conditionVariables(d.conditions, key.conditions)
+	// Always the named variant, and all of it against the client schema: a pooled
+	// normalizer keeps the name of its last operation, and the router schema would
+	// show @inaccessible fields.
+	tools.normalize.NormalizeNamedOperation(doc, r.graph.client, []byte(d.name), &report)
+	if report.HasErrors() {
+		return nil, reportError(report)
+	}
+	if tools.validate.Validate(doc, r.graph.client, &report); report.HasErrors() {
+		return nil, reportError(report)
+	}
+	op := &operation{kind: d.kind, hash: xxhash.Sum64String(key.text + key.name + key.conditions)}
+	declared, err := readDeclared(r.graph.inputs, doc)
+	if err != nil {
+		return nil, err
+	}
+	doc.Input.Variables = declared.holes()
+	tools.extract.NormalizeOperation(doc, r.graph.client, &report)
+	if report.HasErrors() {
+		return nil, reportError(report)
+	}
+	remap := tools.remap.NormalizeOperation(doc, r.graph.client, &report)
+	if report.HasErrors() {
+		return nil, reportError(report)
+	}
+	// The planner writes key and @requires fields into its document.
+	planned, err := copyDocument(doc)
+	if err != nil {
+		return nil, fault.Internal(fmt.Errorf("copying the operation: %w", err))
+	}
+	if op.variables, err = newVariables(doc, declared, remap); err != nil {
+		return nil, err
+	}
+	prefixAliases(planned)
+	if op.response, err = r.planResponse(planned, d.name); err != nil {
+		return nil, err
+	}
+	r.attachSources(op.response.Fetches)
+	return op, nil
+}
+
+func (r *Router) planResponse(doc *ast.Document, name string) (*resolve.GraphQLResponse, error) {
+	planner, err := plan.NewPlanner(r.graph.plan)
+	if err != nil {
+		return nil, fault.Internal(err)
+	}
+	var report operationreport.Report
+	planned := planner.Plan(doc, r.graph.router, name, &report)
+	if report.HasErrors() {
+		r.log.Warn("operation cannot be planned", "error", report)
+		return nil, errUnplannable
+	}
+	sync, ok := planned.(*plan.SynchronousResponsePlan)
+	if !ok {
+		return nil, fault.InvalidInput("query", "incremental delivery is not supported")
+	}
+	if cyclic(sync.Response.RawFetches) {
+		return nil, errUnplannable
+	}
+	postprocess.NewProcessor().Process(sync)
+	restoreAliases(sync.Response.Data)
+	return sync.Response, nil
+}
+
+// errUnplannable answers a valid operation for which there is no order of fetches.
+var errUnplannable = fault.New(fault.CodeOperationTooComplex,
+	"the operation cannot be planned: fields wait for each other; ask for them in separate operations")
+
+// copyDocument prints and parses a document: a copy that shares nothing.
+func copyDocument(doc *ast.Document) (*ast.Document, error) {
+	text, err := astprinter.PrintString(doc)
+	if err != nil {
+		return nil, err
+	}
+	out, report := astparser.ParseGraphqlDocumentString(text)
+	if report.HasErrors() {
+		return nil, report
+	}
+	return &out, nil
+}

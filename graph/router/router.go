@@ -1,0 +1,163 @@
+// Package router answers clients' GraphQL operations from the supergraph: it
+// parses, validates and plans an operation once, keeps the plan, and runs it
+// against subgraphs in this process or behind HTTP.
+//
+// It knows nothing of TradeSage's domain, and no type of the engine under it
+// (wundergraph/graphql-go-tools) appears in its API. Who is asking is decided by
+// Options.Authenticate; what they may do is decided by the subgraphs.
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
+
+	"github.com/tradesage/tradesage/internal/identity"
+)
+
+// LocalSubgraph is a subgraph that runs in this process.
+type LocalSubgraph interface {
+	// Execute runs one operation and returns a whole GraphQL response as JSON,
+	// errors included. variables is a JSON object or nil; the caller's identity
+	// is in ctx. The result is not changed or kept by the router.
+	Execute(ctx context.Context, query, operationName string, variables []byte) []byte
+}
+
+// Options says what a Router serves and what it accepts. Only Config is needed.
+type Options struct {
+	// Config is the execution config as composition writes it (JSON).
+	Config []byte
+	// Local holds the subgraphs that run in this process, by their name in the
+	// composition. All others are reached over HTTP.
+	Local map[string]LocalSubgraph
+	// URLs replaces the routing URL of a subgraph, by its name.
+	URLs map[string]string
+	// Authenticate tells who is asking. No caller and no error is an anonymous
+	// request, as for login. A fault of the code UNAVAILABLE answers 503 and of
+	// RATE_LIMITED 429; any other error answers 401, UNAUTHENTICATED.
+	// Nil takes every request as anonymous.
+	Authenticate func(*http.Request) (*identity.Caller, error)
+	// HTTPClient reaches remote subgraphs; its Timeout bounds a fetch. The default
+	// waits at most 30 s. Of the client's headers only Authorization and
+	// X-Request-Id are passed on.
+	HTTPClient *http.Client
+	// Limits bounds what a single request may ask for.
+	Limits Limits
+	// CacheSize is how many prepared operations are kept, by default 2048. Large
+	// operations count for more, so that the memory stays bounded too.
+	CacheSize int
+	// MaxConcurrent is how many operations run at once, by default 1024; more wait.
+	MaxConcurrent int
+	// Introspection lets clients select __schema and __type.
+	Introspection bool
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+	// Metrics is where the router's metrics are registered; nil for nowhere.
+	Metrics prometheus.Registerer
+}
+
+const (
+	defaultCacheSize     = 2048
+	defaultMaxConcurrent = 1024
+	defaultFetchTimeout  = 30 * time.Second
+)
+
+// Router is an http.Handler for GraphQL over HTTP. It is safe for concurrent use
+// and holds no state of its own but caches.
+type Router struct {
+	options  Options
+	limits   Limits
+	graph    *supergraph
+	cache    *otter.Cache[planKey, *entry]
+	tools    sync.Pool // of *toolkit
+	resolver *resolve.Resolver
+	sources  map[string]fetcher
+	// hasRemote is whether any subgraph needs the client's token passed on.
+	hasRemote bool
+	log       *slog.Logger
+	metrics   *metrics
+}
+
+// New loads the config and returns a router. ctx ends the router's background
+// work. It fails on a config that does not parse, on a local subgraph that the
+// config does not name, and on a schema that uses the reserved alias prefix.
+func New(ctx context.Context, options Options) (*Router, error) {
+	if options.HTTPClient == nil {
+		options.HTTPClient = &http.Client{Timeout: defaultFetchTimeout}
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	if options.CacheSize <= 0 {
+		options.CacheSize = defaultCacheSize
+	}
+	if options.MaxConcurrent <= 0 {
+		options.MaxConcurrent = defaultMaxConcurrent
+	}
+	graph, err := loadSupergraph(ctx, options.Config)
+	if err != nil {
+		return nil, fmt.Errorf("supergraph config: %w", err)
+	}
+	r := &Router{
+		options: options,
+		limits:  options.Limits.withDefaults(),
+		graph:   graph,
+		log:     options.Logger,
+		metrics: newMetrics(),
+	}
+	r.tools.New = func() any { return newToolkit() }
+	if err := r.metrics.register(options.Metrics); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	if r.cache, err = newPlanCache(options.CacheSize); err != nil {
+		return nil, fmt.Errorf("plan cache: %w", err)
+	}
+	if err := r.openSources(); err != nil {
+		return nil, err
+	}
+	r.resolver = resolve.New(ctx, resolve.ResolverOptions{
+		MaxConcurrency:               options.MaxConcurrent,
+		PropagateSubgraphErrors:      true,
+		SubgraphErrorPropagationMode: resolve.SubgraphErrorPropagationModePassThrough,
+		RewriteSubgraphErrorPaths:    true,
+		OmitSubgraphErrorLocations:   true,
+		AllowedErrorExtensionFields:  []string{"code", "field", "retryAfter"},
+	})
+	return r, nil
+}
+
+// openSources makes a fetcher for each subgraph of the config.
+func (r *Router) openSources() error {
+	r.sources = make(map[string]fetcher, len(r.graph.subgraphs))
+	for name, url := range r.graph.subgraphs {
+		if local, ok := r.options.Local[name]; ok {
+			r.sources[name] = localFetcher{subgraph: local}
+			continue
+		}
+		if override := r.options.URLs[name]; override != "" {
+			url = override
+		}
+		r.hasRemote = true
+		r.sources[name] = &remoteFetcher{name: name, url: url, client: r.options.HTTPClient, log: r.log}
+	}
+	var errs []error
+	for name := range r.options.Local {
+		if _, ok := r.graph.subgraphs[name]; !ok {
+			errs = append(errs, fmt.Errorf("local subgraph %q is not in the supergraph", name))
+		}
+	}
+	for name := range r.options.URLs {
+		if _, ok := r.graph.subgraphs[name]; !ok {
+			errs = append(errs, fmt.Errorf("subgraph %q has a URL but is not in the supergraph", name))
+		}
+	}
+	return errors.Join(errs...)
+}

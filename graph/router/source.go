@@ -1,0 +1,151 @@
+package router
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/datasource/httpclient"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
+
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// fetcher sends one GraphQL request to one subgraph. It reports failures as
+// GraphQL errors in the response; a nil response is a subgraph that gave none.
+type fetcher interface {
+	fetch(ctx context.Context, query string, variables []byte) []byte
+}
+
+// source is the data source of one fetch of one plan. It stands where the planner
+// put the engine's HTTP source and never fails or panics: what goes wrong becomes
+// a GraphQL error with a code and a path, so that it reaches the client typed.
+type source struct {
+	subgraph string
+	fetcher  fetcher
+	log      *slog.Logger
+	// path is where the fetch's data goes in the response, up to the first list.
+	path []string
+	// query remembers the decoded query text: it is the same in each input.
+	query atomic.Pointer[decodedQuery]
+}
+
+type decodedQuery struct {
+	raw  []byte
+	text string
+}
+
+var _ resolve.DataSource = (*source)(nil)
+
+// Load runs the fetch. The headers of the engine are not used: what a remote
+// subgraph needs travels in ctx.
+func (s *source) Load(ctx context.Context, _ http.Header, input []byte) (data []byte, _ error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.ErrorContext(ctx, "panic in fetch",
+				"subgraph", s.subgraph, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			data = s.failure(fault.CodeInternal, internalMessage)
+		}
+	}()
+	request, ok := readFetchInput(input)
+	if !ok {
+		s.log.ErrorContext(ctx, "unreadable fetch input", "subgraph", s.subgraph)
+		return s.failure(fault.CodeInternal, internalMessage), nil
+	}
+	query, err := s.decodeQuery(request.query)
+	if err != nil {
+		s.log.ErrorContext(ctx, "unreadable fetch query", "subgraph", s.subgraph, "error", err)
+		return s.failure(fault.CodeInternal, internalMessage), nil
+	}
+	response := s.fetcher.fetch(ctx, query, request.definedVariables())
+	if len(response) == 0 {
+		return s.failure(fault.CodeUnavailable, "the "+s.subgraph+" service does not answer"), nil
+	}
+	return response, nil
+}
+
+// LoadWithFiles refuses: uploads are no part of the API.
+func (s *source) LoadWithFiles(context.Context, http.Header, []byte, []*httpclient.FileUpload) ([]byte, error) {
+	return s.failure(fault.CodeInvalidInput, "file uploads are not supported"), nil
+}
+
+func (s *source) decodeQuery(raw []byte) (string, error) {
+	if known := s.query.Load(); known != nil && bytes.Equal(known.raw, raw) {
+		return known.text, nil
+	}
+	text, err := decodeJSONString(raw)
+	if err != nil {
+		return "", err
+	}
+	s.query.Store(&decodedQuery{raw: bytes.Clone(raw), text: text})
+	return text, nil
+}
+
+// failure renders a response without data and with one error.
+func (s *source) failure(code fault.Code, message string) []byte {
+	out := appendJSONString([]byte(`{"data":null,"errors":[{"message":`), message)
+	if len(s.path) > 0 {
+		out = append(out, `,"path":[`...)
+		for i, element := range s.path {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = appendJSONString(out, element)
+		}
+		out = append(out, ']')
+	}
+	return fmt.Appendf(out, `,"extensions":{"code":%q}}]}`, code)
+}
+
+// attachSources gives each fetch of a finished plan its source. Introspection
+// keeps the engine's own.
+func (r *Router) attachSources(node *resolve.FetchTreeNode) {
+	if node == nil {
+		return
+	}
+	if node.Item != nil && node.Item.Fetch != nil {
+		r.attachSource(node.Item)
+	}
+	for _, child := range node.ChildNodes {
+		r.attachSources(child)
+	}
+}
+
+func (r *Router) attachSource(item *resolve.FetchItem) {
+	info := item.Fetch.FetchInfo()
+	if info == nil {
+		return
+	}
+	fetcher, ok := r.sources[info.DataSourceName]
+	if !ok {
+		return
+	}
+	s := &source{subgraph: info.DataSourceName, fetcher: fetcher, log: r.log}
+	for _, element := range item.ResponsePathElements {
+		if element == "@" || element == "" { // "@" stands for each item of a list
+			break
+		}
+		s.path = append(s.path, element)
+	}
+	switch fetch := item.Fetch.(type) {
+	case *resolve.SingleFetch:
+		fetch.DataSource = s
+	case *resolve.EntityFetch:
+		fetch.DataSource = s
+	case *resolve.BatchEntityFetch:
+		fetch.DataSource = s
+	case *resolve.MultiEntityFetch:
+		fetch.DataSource = s
+	}
+}
+
+// localFetcher calls a subgraph of this process. The caller's identity is in ctx.
+type localFetcher struct{ subgraph LocalSubgraph }
+
+func (l localFetcher) fetch(ctx context.Context, query string, variables []byte) []byte {
+	return l.subgraph.Execute(ctx, query, "", variables)
+}

@@ -1,0 +1,238 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/wundergraph/astjson"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/variablesvalidation"
+
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// variables is what an operation does with a client's variables.
+type variables struct {
+	// declared are the client's own: no other name of the client's is read, so that
+	// none can stand in for an extracted literal.
+	declared declaredVariables
+	// extracted are the literals of the text.
+	extracted []extractedVariable
+	// definitions holds only the variable definitions, for checking values; nil if
+	// the operation has no variable of the client's.
+	definitions *ast.Document
+	// remap leads from the plan's names to those above.
+	remap map[string]string
+}
+
+type declaredVariable struct {
+	name     string
+	key      string // name as a JSON key with its colon
+	typeRef  int
+	fallback string // the default as JSON, or ""
+	// sent says that the plan has this variable, and not only a literal that holds it.
+	sent bool
+}
+
+type declaredVariables struct {
+	doc  *ast.Document // has the types
+	list []declaredVariable
+}
+
+type extractedVariable struct {
+	key   string
+	value template
+}
+
+// readDeclared reads the variables of a normalized operation, before its literals
+// become variables too.
+func readDeclared(inputs *inputTypes, doc *ast.Document) (declaredVariables, error) {
+	out := declaredVariables{doc: doc}
+	for _, node := range doc.RootNodes {
+		if node.Kind != ast.NodeKindOperationDefinition {
+			continue
+		}
+		for _, ref := range doc.OperationDefinitions[node.Ref].VariableDefinitions.Refs {
+			name := doc.VariableDefinitionNameString(ref)
+			d := declaredVariable{name: name, key: jsonKey(name), typeRef: doc.VariableDefinitions[ref].Type}
+			if doc.VariableDefinitionHasDefaultValue(ref) {
+				raw, err := doc.ValueToJSON(doc.VariableDefinitionDefaultValue(ref))
+				if err != nil {
+					return out, err
+				}
+				value, err := astjson.ParseBytes(raw)
+				if err != nil {
+					return out, fault.InvalidInput("query", "the default of $"+name+" is malformed").Because(err)
+				}
+				text, err := inputs.render(nil, doc, d.typeRef, value)
+				if err != nil {
+					return out, err
+				}
+				d.fallback = string(text)
+			}
+			out.list = append(out.list, d)
+		}
+	}
+	return out, nil
+}
+
+// levels returns how many lists each variable's type has.
+func (d *declaredVariables) levels() map[string]int {
+	out := make(map[string]int, len(d.list))
+	for _, v := range d.list {
+		out[v.name] = d.doc.TypeNumberOfListWraps(v.typeRef)
+	}
+	return out
+}
+
+// holes renders a value for each variable that marks its place in literals.
+func (d *declaredVariables) holes() []byte {
+	if len(d.list) == 0 {
+		return nil
+	}
+	out := []byte{'{'}
+	for name, levels := range d.levels() {
+		out = append(appendKey(out, jsonKey(name)), hole(name, levels)...)
+	}
+	return append(out, '}')
+}
+
+func (d *declaredVariables) find(name string) *declaredVariable {
+	for i := range d.list {
+		if d.list[i].name == name {
+			return &d.list[i]
+		}
+	}
+	return nil
+}
+
+// newVariables reads a document whose literals have been extracted.
+func newVariables(doc *ast.Document, declared declaredVariables, remap map[string]string) (variables, error) {
+	v := variables{declared: declared, remap: remap}
+	if len(doc.Input.Variables) > 0 {
+		object, err := astjson.ParseBytes(doc.Input.Variables)
+		if err != nil {
+			return v, fault.InvalidInput("query", "a literal of the document is malformed").Because(err)
+		}
+		levels := declared.levels()
+		object.GetObject().Visit(func(key []byte, value *astjson.Value) {
+			if declared.find(string(key)) == nil {
+				v.extracted = append(v.extracted, extractedVariable{key: jsonKey(string(key)), value: newTemplate(value, levels)})
+			}
+		})
+	}
+	if len(declared.list) == 0 {
+		return v, nil // literals were validated with the document
+	}
+	definitions, err := copyDocument(doc)
+	if err != nil {
+		return v, fault.Internal(fmt.Errorf("copying the operation: %w", err))
+	}
+	for node := range definitions.OperationDefinitions {
+		// Checking walks the document on every request: leave it nothing to walk.
+		definitions.OperationDefinitions[node].HasSelections = false
+	}
+	for _, from := range remap {
+		if d := v.declared.find(from); d != nil {
+			d.sent = true
+		}
+	}
+	v.definitions = definitions
+	return v, nil
+}
+
+// bind makes the operation's variables from the client's, an object or nil: the
+// declared ones and the literals, with the client's values in their places.
+// Values that do not fit their type are INVALID_INPUT.
+func (v *variables) bind(
+	g *supergraph, check *variablesvalidation.VariablesValidator, client *astjson.Value,
+) (*astjson.Value, error) {
+	if len(v.declared.list) == 0 && len(v.extracted) == 0 {
+		return nil, nil
+	}
+	fill := func(out []byte, name string) ([]byte, bool, error) {
+		return v.declared.find(name).render(out, g.inputs, v.declared.doc, client)
+	}
+	var (
+		out = append(make([]byte, 0, 256), '{')
+		ok  bool
+		err error
+	)
+	for i := range v.declared.list {
+		d := &v.declared.list[i]
+		if !d.sent {
+			continue
+		}
+		before := len(out)
+		out = appendKey(out, d.key)
+		if out, ok, err = d.render(out, g.inputs, v.declared.doc, client); err != nil {
+			return nil, err
+		} else if !ok {
+			out = out[:before]
+		}
+	}
+	for i := range v.extracted {
+		e := &v.extracted[i]
+		before := len(out)
+		out = appendKey(out, e.key)
+		if out, ok, err = e.value.render(out, fill); err != nil {
+			return nil, err
+		} else if !ok {
+			out = out[:before]
+		}
+	}
+	out = append(out, '}')
+	if v.definitions != nil {
+		if err := check.ValidateWithRemap(v.definitions, g.client, out, v.remap); err != nil {
+			return nil, v.invalid(err)
+		}
+	}
+	value, err := astjson.ParseBytes(out)
+	if err != nil {
+		return nil, fault.Internal(err)
+	}
+	return value, nil
+}
+
+// render appends the client's value or the default; ok is false if there is none.
+func (d *declaredVariable) render(
+	out []byte, inputs *inputTypes, doc *ast.Document, client *astjson.Value,
+) (_ []byte, ok bool, err error) {
+	value := client.Get(d.name)
+	if value == nil {
+		return append(out, d.fallback...), d.fallback != "", nil
+	}
+	if out, err = inputs.render(out, doc, d.typeRef, value); err != nil {
+		if f, ok := fault.As(err); ok {
+			err = fault.InvalidInput("variables."+d.name, fmt.Sprintf("variable $%s: %s", d.name, f.Message))
+		}
+		return out, false, err
+	}
+	return out, true, nil
+}
+
+func (v *variables) invalid(err error) error {
+	var invalid *variablesvalidation.InvalidVariableError
+	if !errors.As(err, &invalid) {
+		return fault.InvalidInput("variables", "the variables do not fit the operation").Because(err)
+	}
+	field := "variables"
+	if _, rest, ok := strings.Cut(invalid.Message, `"$`); ok {
+		if name, _, ok := strings.Cut(rest, `"`); ok && v.declared.find(name) != nil {
+			field += "." + name
+		}
+	}
+	return fault.InvalidInput(field, invalid.Message)
+}
+
+// jsonKey renders a GraphQL name, which needs no escaping, as a JSON key.
+func jsonKey(name string) string { return `"` + name + `":` }
+
+func appendKey(out []byte, key string) []byte {
+	if out[len(out)-1] != '{' {
+		out = append(out, ',')
+	}
+	return append(out, key...)
+}

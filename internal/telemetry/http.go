@@ -1,0 +1,82 @@
+package telemetry
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// Middleware gives each request an id (a well-formed inbound X-Request-Id is
+// kept), answers it in the same header, turns a panic into a logged 500 and
+// writes one access line at the end. Bodies, query strings and headers are never
+// logged: they hold passwords and tokens.
+func Middleware(logger *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		id := r.Header.Get(HeaderRequestID)
+		if !ValidRequestID(id) {
+			id = NewRequestID()
+		}
+		ctx := WithRequestID(r.Context(), id)
+		w.Header().Set(HeaderRequestID, id)
+		rec := &recorder{ResponseWriter: w}
+
+		defer func() {
+			if p := recover(); p != nil {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					panic(p) // net/http's own way to drop a connection
+				}
+				logger.ErrorContext(ctx, "panic in handler",
+					"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					http.Error(rec, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+				}
+			}
+			logger.InfoContext(ctx, "request",
+				"method", r.Method,
+				"path", r.URL.Path,
+				"status", rec.statusOrOK(),
+				"bytes", rec.bytes,
+				"duration", time.Since(start),
+				"remote", r.RemoteAddr,
+			)
+		}()
+		next.ServeHTTP(rec, r.WithContext(ctx))
+	})
+}
+
+// recorder remembers the status and the size of a response.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach Flush, Hijack and the deadlines.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *recorder) statusOrOK() int {
+	if r.status == 0 {
+		return http.StatusOK
+	}
+	return r.status
+}
