@@ -45,21 +45,6 @@ WITH ended AS (
 INSERT INTO revocations (kind, subject, tenant_id, created_at, expires_at)
 SELECT 'session', ended.id, ended.tenant_id, @at::timestamptz, @revocation_expires_at::timestamptz FROM ended;
 
--- name: EndUserSessions :many
--- Ends all sessions of one user. The row of kind user catches a session that
--- starts at the same moment, the rows of kind session do not depend on clocks.
-WITH ended AS (
-    UPDATE sessions SET revoked_at = @at::timestamptz, revoke_reason = @reason::text
-    WHERE sessions.tenant_id = @tenant_id AND sessions.identity_id = @identity_id
-      AND revoked_at IS NULL AND sessions.expires_at > @at::timestamptz
-    RETURNING sessions.id
-)
-INSERT INTO revocations (kind, subject, tenant_id, created_at, expires_at)
-SELECT 'session', ended.id, @tenant_id::uuid, @at::timestamptz, @revocation_expires_at::timestamptz FROM ended
-UNION ALL
-SELECT 'user', @identity_id::uuid, @tenant_id::uuid, @at::timestamptz, @revocation_expires_at::timestamptz
-RETURNING kind, subject;
-
 -- name: TouchSessions :exec
 -- ids and times are parallel lists; in order of id, so that two processes that
 -- touch the same sessions cannot deadlock.
