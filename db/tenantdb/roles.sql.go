@@ -51,7 +51,7 @@ func (q *Queries) ListPermissions(ctx context.Context, userID uuid.UUID) ([]stri
 	return items, nil
 }
 
-const upsertBuiltInRoles = `-- name: UpsertBuiltInRoles :exec
+const upsertBuiltInRoles = `-- name: UpsertBuiltInRoles :execrows
 INSERT INTO roles (id, key, name, permissions, built_in)
 SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]),
        string_to_array(unnest($4::text[]), ','), true
@@ -67,12 +67,15 @@ type UpsertBuiltInRolesParams struct {
 
 // One statement for all: ids, keys and names are parallel lists, permissions
 // are joined by commas because an array of arrays would have to be square.
-func (q *Queries) UpsertBuiltInRoles(ctx context.Context, arg UpsertBuiltInRolesParams) error {
-	_, err := q.db.Exec(ctx, upsertBuiltInRoles,
+func (q *Queries) UpsertBuiltInRoles(ctx context.Context, arg UpsertBuiltInRolesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, upsertBuiltInRoles,
 		arg.Ids,
 		arg.Keys,
 		arg.Names,
 		arg.Permissions,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -140,7 +140,7 @@ func (q *Queries) UpdateProfile(ctx context.Context, arg UpdateProfileParams) (U
 	return i, err
 }
 
-const upsertUser = `-- name: UpsertUser :exec
+const upsertUser = `-- name: UpsertUser :execrows
 INSERT INTO users (id, email, display_name) VALUES ($1, $2, $3)
 ON CONFLICT (id) DO NOTHING
 `
@@ -152,7 +152,10 @@ type UpsertUserParams struct {
 }
 
 // Idempotent: provisioning may run it again.
-func (q *Queries) UpsertUser(ctx context.Context, arg UpsertUserParams) error {
-	_, err := q.db.Exec(ctx, upsertUser, arg.ID, arg.Email, arg.DisplayName)
-	return err
+func (q *Queries) UpsertUser(ctx context.Context, arg UpsertUserParams) (int64, error) {
+	result, err := q.db.Exec(ctx, upsertUser, arg.ID, arg.Email, arg.DisplayName)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

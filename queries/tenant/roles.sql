@@ -1,4 +1,4 @@
--- name: UpsertBuiltInRoles :exec
+-- name: UpsertBuiltInRoles :execrows
 -- One statement for all: ids, keys and names are parallel lists, permissions
 -- are joined by commas because an array of arrays would have to be square.
 INSERT INTO roles (id, key, name, permissions, built_in)

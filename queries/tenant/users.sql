@@ -17,7 +17,7 @@ SET display_name = coalesce(sqlc.narg(display_name), display_name),
 WHERE id = @id AND state = 'active'
 RETURNING id, email, display_name, locale, time_zone, state, created_at, updated_at;
 
--- name: UpsertUser :exec
+-- name: UpsertUser :execrows
 -- Idempotent: provisioning may run it again.
 INSERT INTO users (id, email, display_name) VALUES (@id, @email, @display_name)
 ON CONFLICT (id) DO NOTHING;

@@ -1,0 +1,161 @@
+package tenant
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/platformdb"
+	"github.com/tradesage/tradesage/db/tenantdb"
+	"github.com/tradesage/tradesage/internal/audit"
+	"github.com/tradesage/tradesage/internal/mail"
+)
+
+// KindProvision is the outbox kind that ProvisionStep handles.
+const KindProvision = "tenant.provision"
+
+// provisioning is the body of KindProvision: all that the step needs, so that a
+// second run does the same as the first.
+type provisioning struct {
+	Tenant uuid.UUID        `json:"tenant"`
+	Owner  *ownerInvitation `json:"owner,omitempty"`
+	// Platform is set for the platform's own tenant, which has more roles.
+	Platform bool `json:"platform,omitempty"`
+}
+
+type ownerInvitation struct {
+	ID        uuid.UUID `json:"id"`
+	Email     string    `json:"email"`
+	InvitedBy uuid.UUID `json:"invitedBy"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// ProvisionStep finishes a claimed tenant from the body of its outbox event. It
+// may run any number of times, at once too: the roles, the invitation, the audit
+// event and the mail happen once.
+func (t *Tenants) ProvisionStep(ctx context.Context, body json.RawMessage) error {
+	var p provisioning
+	if err := json.Unmarshal(body, &p); err != nil {
+		return fmt.Errorf("tenant provisioning: %w", err)
+	}
+	return t.provision(ctx, p)
+}
+
+func (t *Tenants) provision(ctx context.Context, p provisioning) error {
+	proof, state, err := t.store.Resolve(ctx, p.Tenant)
+	if err != nil {
+		return err
+	}
+	if state != db.TenantProvisioning {
+		return nil // finished before
+	}
+	if err := t.fill(ctx, proof, p); err != nil {
+		return fmt.Errorf("tenant %s: %w", p.Tenant, err)
+	}
+	return t.activate(ctx, p)
+}
+
+// fill writes the tenant's own part in one transaction.
+func (t *Tenants) fill(ctx context.Context, proof db.Tenant, p provisioning) error {
+	roles := builtInRoles
+	if p.Platform {
+		roles = platformRoles
+	}
+	insert, err := roleParams(roles)
+	if err != nil {
+		return err
+	}
+	return t.store.Tenant(proof).Tx(ctx, func(q *tenantdb.Queries) error {
+		made, err := q.UpsertBuiltInRoles(ctx, insert)
+		if err != nil {
+			return err
+		}
+		var actor *uuid.UUID
+		details := map[string]any{}
+		if p.Owner != nil {
+			details["owner"] = p.Owner.Email
+			actor = &p.Owner.InvitedBy
+			hash := sha256.Sum256([]byte(t.invitationCode(p)))
+			err := q.UpsertInvitation(ctx, tenantdb.UpsertInvitationParams{
+				ID: p.Owner.ID, Email: p.Owner.Email, RoleKey: RoleOwner, CodeHash: hash[:],
+				InvitedBy: actor, ExpiresAt: p.Owner.ExpiresAt,
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if made == 0 {
+			return nil // a run before this one committed, with its event
+		}
+		return audit.RecordTenant(ctx, q, audit.Event{
+			Action: "tenant.provision", Target: p.Tenant.String(), Actor: actor, Details: details,
+		})
+	})
+}
+
+// activate opens the tenant and hands the invitation to the mailer in the same
+// transaction: whoever changes the state is the one who mails.
+func (t *Tenants) activate(ctx context.Context, p provisioning) error {
+	return t.store.Platform().Tx(ctx, func(q *platformdb.Queries) error {
+		changed, err := q.ActivateTenant(ctx, p.Tenant)
+		if err != nil || changed == 0 || p.Owner == nil {
+			return err
+		}
+		row, err := q.GetTenant(ctx, p.Tenant)
+		if err != nil {
+			return err
+		}
+		message, err := t.invitationMail(fromRow(row), p).Encode()
+		if err != nil {
+			return err
+		}
+		return q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &p.Tenant, Kind: mail.Kind, Body: message})
+	})
+}
+
+// invitationCode derives the code from the invitation, so that every run of the
+// step mails the same one; the database keeps only its SHA-256. It begins with
+// the tenant's id, which is where to look the code up.
+func (t *Tenants) invitationCode(p provisioning) string {
+	mac := hmac.New(sha256.New, t.secret)
+	mac.Write([]byte("tradesage invitation "))
+	mac.Write(p.Tenant[:])
+	mac.Write(p.Owner.ID[:])
+	return base64.RawURLEncoding.EncodeToString(append(p.Tenant[:], mac.Sum(nil)...))
+}
+
+func (t *Tenants) invitationMail(to *Tenant, p provisioning) mail.Message {
+	// The code stands behind # so that it is in no server's log.
+	link := t.publicURL + "/invitation#" + t.invitationCode(p)
+	return mail.Message{
+		ID: p.Owner.ID, To: p.Owner.Email,
+		Subject: "Your invitation to " + to.Name + " on TradeSage",
+		Text: "You are invited to be the owner of " + to.Name + " on TradeSage.\n\n" +
+			"Accept the invitation here:\n\n" + link + "\n\n" +
+			"The link works once, until " + p.Owner.ExpiresAt.UTC().Format("2 January 2006 15:04 MST") + ".\n" +
+			"If you did not expect this mail, you can ignore it.\n",
+	}
+}
+
+func roleParams(roles []role) (tenantdb.UpsertBuiltInRolesParams, error) {
+	var insert tenantdb.UpsertBuiltInRolesParams
+	for _, r := range roles {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return insert, err
+		}
+		insert.Ids = append(insert.Ids, id)
+		insert.Keys = append(insert.Keys, r.key)
+		insert.Names = append(insert.Names, r.name)
+		insert.Permissions = append(insert.Permissions, strings.Join(r.permissions, ","))
+	}
+	return insert, nil
+}

@@ -1,0 +1,143 @@
+// Package tenant owns the directory of tenants and how one comes to be: a blank
+// is claimed in the platform, then an idempotent step fills the tenant's own
+// schema and invites its owner. It also names the permissions and built-in roles
+// and keeps blanks ready.
+//
+// Who may sign in to a tenant belongs to auth, a tenant's people to user.
+package tenant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/platformdb"
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+)
+
+// PlatformSlug is the slug of the built-in tenant whose members run the platform.
+const PlatformSlug = "tradesage"
+
+// Tenant is an organisation with data, users and settings of its own.
+type Tenant struct {
+	ID   uuid.UUID
+	Slug string
+	Name string
+	// Domain is nil if the tenant has none of its own.
+	Domain    *string
+	State     TenantState
+	CreatedAt time.Time
+}
+
+// IsEntity marks Tenant as one that other subgraphs refer to.
+func (*Tenant) IsEntity() {}
+
+// TenantState is where a tenant is in its life, as the API spells it.
+type TenantState string
+
+// The states of a tenant.
+const (
+	StateProvisioning TenantState = "PROVISIONING"
+	StateActive       TenantState = "ACTIVE"
+	StateSuspended    TenantState = "SUSPENDED"
+	StateDeleting     TenantState = "DELETING"
+)
+
+// Options is what Tenants needs. All of it is required but Logger.
+type Options struct {
+	Store *db.PlatformStore
+	// Secret derives the codes of invitations; at least 32 bytes. With another
+	// secret, invitations that were not yet mailed get other codes.
+	Secret []byte
+	// PublicURL is where people reach the console, for links in mails.
+	PublicURL string
+	// Refiller is woken by each claim.
+	Refiller *Refiller
+	Now      func() time.Time
+	Logger   *slog.Logger
+}
+
+// Tenants reads and creates tenants.
+type Tenants struct {
+	store     *db.PlatformStore
+	secret    []byte
+	publicURL string
+	refiller  *Refiller
+	now       func() time.Time
+	logger    *slog.Logger
+}
+
+// New checks the options and returns the tenants.
+func New(o Options) (*Tenants, error) {
+	if len(o.Secret) < 32 {
+		return nil, errors.New("tenants: a secret of at least 32 bytes is needed")
+	}
+	if o.Store == nil || o.Refiller == nil || o.Now == nil || o.PublicURL == "" {
+		return nil, errors.New("tenants: store, refiller, clock and public URL are needed")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Tenants{o.Store, o.Secret, strings.TrimSuffix(o.PublicURL, "/"), o.Refiller, o.Now, o.Logger}, nil
+}
+
+// Current returns the caller's tenant. UNAUTHENTICATED without a caller.
+func (t *Tenants) Current(ctx context.Context) (*Tenant, error) {
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	row, err := t.store.PlatformFor(caller.Tenant).GetTenant(ctx, caller.Tenant.ID())
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, fault.NotFound("no such tenant")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tenant %s: %w", caller.Tenant, err)
+	}
+	return fromRow(row), nil
+}
+
+// ByID returns the tenants with these ids in their order, and nil for each but
+// the caller's own: tenants of others answer like ids that never existed. It
+// takes one query at most. UNAUTHENTICATED without a caller.
+func (t *Tenants) ByID(ctx context.Context, ids []uuid.UUID) ([]*Tenant, error) {
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tenants := make([]*Tenant, len(ids))
+	if !slices.Contains(ids, caller.Tenant.ID()) {
+		return tenants, nil
+	}
+	own, err := t.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		if id == own.ID {
+			tenants[i] = own
+		}
+	}
+	return tenants, nil
+}
+
+func fromRow(row platformdb.GetTenantRow) *Tenant {
+	found := &Tenant{
+		ID: row.ID, Domain: row.Domain, State: TenantState(strings.ToUpper(row.State)), CreatedAt: row.CreatedAt,
+	}
+	if row.Slug != nil {
+		found.Slug = *row.Slug
+	}
+	if row.Name != nil {
+		found.Name = *row.Name
+	}
+	return found
+}
