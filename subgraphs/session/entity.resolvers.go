@@ -1,0 +1,25 @@
+package session
+
+import (
+	"context"
+
+	"github.com/tradesage/tradesage/internal/session"
+	"github.com/tradesage/tradesage/subgraphs/session/generated"
+	"github.com/tradesage/tradesage/subgraphs/session/model"
+)
+
+func (r *entityResolver) FindManyDeviceByIDs(ctx context.Context, reps []*model.DeviceByIDsInput) ([]*session.Device, error) {
+	return r.sessions.DevicesByID(ctx, deviceIDs(reps))
+}
+
+func (r *entityResolver) FindManySessionByIDs(ctx context.Context, reps []*model.SessionByIDsInput) ([]*session.Session, error) {
+	return r.sessionsByID(ctx, reps)
+}
+
+func (r *entityResolver) FindManyUserByIDs(ctx context.Context, reps []*model.UserByIDsInput) ([]*model.User, error) {
+	return ownUsers(ctx, reps)
+}
+
+func (r *Resolver) Entity() generated.EntityResolver { return &entityResolver{r} }
+
+type entityResolver struct{ *Resolver }

@@ -1,0 +1,17 @@
+package tenant
+
+import (
+	"context"
+
+	"github.com/tradesage/tradesage/internal/tenant"
+	"github.com/tradesage/tradesage/subgraphs/tenant/generated"
+	"github.com/tradesage/tradesage/subgraphs/tenant/model"
+)
+
+func (r *entityResolver) FindManyTenantByIDs(ctx context.Context, reps []*model.TenantByIDsInput) ([]*tenant.Tenant, error) {
+	return r.tenants.ByID(ctx, tenantIDs(reps))
+}
+
+func (r *Resolver) Entity() generated.EntityResolver { return &entityResolver{r} }
+
+type entityResolver struct{ *Resolver }

@@ -1,0 +1,32 @@
+// Package user is the GraphQL face of internal/user. Its resolvers translate and
+// decide nothing.
+package user
+
+import (
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/graph/subgraph"
+	"github.com/tradesage/tradesage/internal/user"
+	"github.com/tradesage/tradesage/subgraphs/user/generated"
+	"github.com/tradesage/tradesage/subgraphs/user/model"
+)
+
+// Resolver holds what the resolvers need.
+type Resolver struct{ users *user.Users }
+
+// New returns the subgraph's executable schema.
+func New(users *user.Users) graphql.ExecutableSchema {
+	return generated.NewExecutableSchema(generated.Config{
+		Resolvers:  &Resolver{users},
+		Directives: generated.DirectiveRoot{Authenticated: subgraph.Authenticated},
+	})
+}
+
+func userIDs(keys []*model.UserByIDsInput) []uuid.UUID {
+	ids := make([]uuid.UUID, len(keys))
+	for i, key := range keys {
+		ids[i] = key.ID
+	}
+	return ids
+}
