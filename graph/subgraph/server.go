@@ -1,0 +1,149 @@
+// Package subgraph is the handler that all subgraphs share: a gqlgen executor
+// behind an in-process call and behind HTTP, with one way to present errors, one
+// set of limits, and the directives and scalars that every schema uses.
+//
+// It knows no domain: what a field may do is the resolvers' matter.
+package subgraph
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+)
+
+// Options bounds what a subgraph accepts. Zero values take the defaults.
+type Options struct {
+	// Authenticate tells who is asking, for requests over HTTP only: a subgraph that
+	// is reachable by itself verifies the token again. No caller and no error is an
+	// anonymous request. Nil takes every request as anonymous.
+	Authenticate func(*http.Request) (*identity.Caller, error)
+	// Introspection lets requests over HTTP and in-process select __schema.
+	Introspection bool
+	// MaxBodyBytes bounds an HTTP request's body; default 4 MiB, since entity
+	// requests of the router carry up to MaxEntities keys.
+	MaxBodyBytes int64
+	// MaxFields bounds the fields of an operation over HTTP, its fragments expanded;
+	// default 5,000. In-process operations are bounded by the router.
+	MaxFields int
+	// MaxEntities bounds the representations of one operation; default 1,000.
+	MaxEntities int
+	// QueryCache is how many parsed documents are kept; default 1,000. The router
+	// sends few different ones.
+	QueryCache int
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Server runs one subgraph's schema. It is safe for concurrent use.
+type Server struct {
+	name     string
+	executor *executor.Executor
+	options  Options
+	log      *slog.Logger
+}
+
+// New makes a server; name appears in its log lines.
+func New(name string, schema graphql.ExecutableSchema, options Options) *Server {
+	if options.MaxBodyBytes <= 0 {
+		options.MaxBodyBytes = 4 << 20
+	}
+	if options.MaxFields <= 0 {
+		options.MaxFields = 5_000
+	}
+	if options.MaxEntities <= 0 {
+		options.MaxEntities = 1_000
+	}
+	if options.QueryCache <= 0 {
+		options.QueryCache = 1_000
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	s := &Server{
+		name:     name,
+		executor: executor.New(schema),
+		options:  options,
+		log:      options.Logger.With("subgraph", name),
+	}
+	s.executor.SetQueryCache(lru.New[*ast.QueryDocument](options.QueryCache))
+	s.executor.SetErrorPresenter(s.present)
+	s.executor.SetRecoverFunc(s.recovered)
+	s.executor.SetDisableSuggestion(true)
+	s.executor.SetParserTokenLimit(maxTokens)
+	return s
+}
+
+// maxTokens bounds a document: the router's own limit with room for the keys that
+// planning adds.
+const maxTokens = 20_000
+
+// Execute runs an operation and returns the whole GraphQL response as JSON, its
+// errors included; variables is a JSON object or empty. The caller's identity is
+// taken from ctx. It returns nil only if ctx ended first.
+func (s *Server) Execute(ctx context.Context, query, operationName string, variables []byte) []byte {
+	params := &graphql.RawParams{Query: query, OperationName: operationName}
+	if len(variables) > 0 {
+		if err := decodeObject(variables, &params.Variables); err != nil {
+			return encode(s.failed(ctx, fault.InvalidInput("variables", "variables are not a JSON object")))
+		}
+	}
+	return encode(s.run(ctx, params, noLimit))
+}
+
+// noLimit leaves counting fields to the router.
+const noLimit = 0
+
+// run executes params and returns nil if ctx ended.
+func (s *Server) run(ctx context.Context, params *graphql.RawParams, maxFields int) *graphql.Response {
+	ctx = graphql.StartOperationTrace(ctx)
+	operation, errs := s.executor.CreateOperationContext(ctx, params)
+	if len(errs) > 0 {
+		return s.executor.DispatchError(graphql.WithOperationContext(ctx, operation), errs)
+	}
+	if err := s.check(operation, maxFields); err != nil {
+		return s.failed(ctx, err)
+	}
+	operation.DisableIntrospection = !s.options.Introspection
+	next, ctx := s.executor.DispatchOperation(ctx, operation)
+	return next(ctx)
+}
+
+// failed is a response of one error and no data.
+func (s *Server) failed(ctx context.Context, err error) *graphql.Response {
+	return &graphql.Response{Errors: gqlerror.List{s.present(ctx, err)}}
+}
+
+// encode renders a response; without errors the data is not encoded again.
+func encode(response *graphql.Response) []byte {
+	if response == nil {
+		return nil
+	}
+	if len(response.Errors) == 0 && len(response.Extensions) == 0 && len(response.Data) > 0 {
+		out := make([]byte, 0, len(response.Data)+len(`{"data":}`))
+		out = append(out, `{"data":`...)
+		return append(append(out, response.Data...), '}')
+	}
+	out, err := json.Marshal(response)
+	if err != nil { // a custom scalar that writes no JSON
+		return []byte(`{"data":null,"errors":[{"message":"internal error","extensions":{"code":"INTERNAL"}}]}`)
+	}
+	return out
+}
+
+// decodeObject reads a JSON object; numbers keep their text.
+func decodeObject(data []byte, into *map[string]any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	return decoder.Decode(into)
+}

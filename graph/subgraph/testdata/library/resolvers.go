@@ -1,0 +1,83 @@
+package library
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// Resolvers serves ten books from memory.
+type Resolvers struct{}
+
+// Query returns the query resolvers.
+func (Resolvers) Query() QueryResolver { return resolvers{} }
+
+// Entity returns the entity resolvers.
+func (Resolvers) Entity() EntityResolver { return resolvers{} }
+
+// Subscription returns nothing: the tests never come so far.
+func (Resolvers) Subscription() SubscriptionResolver { return nil }
+
+type resolvers struct{}
+
+var shelf = func() []*Book {
+	born := 1815
+	books := make([]*Book, 10)
+	for i := range books {
+		books[i] = &Book{
+			ID: fmt.Sprintf("b%d", i), Title: fmt.Sprintf("Volume %d", i), Pages: 100 * i,
+			Author: &Author{Name: "Ada", Born: &born}, Tags: []string{"maths", "engines"},
+		}
+	}
+	return books
+}()
+
+func (resolvers) Hello(_ context.Context, name *string) (string, error) {
+	if name == nil {
+		return "hello, nobody", nil
+	}
+	return "hello, " + *name, nil
+}
+
+func (resolvers) Book(_ context.Context, id string) (*Book, error) {
+	for _, b := range shelf {
+		if b.ID == id {
+			return b, nil
+		}
+	}
+	return nil, fault.NotFound("no such book")
+}
+
+func (resolvers) Books(_ context.Context, first *int) ([]*Book, error) {
+	if first == nil {
+		return shelf, nil
+	}
+	return shelf[:min(max(*first, 0), len(shelf))], nil
+}
+
+func (resolvers) Secret(context.Context) (*string, error) {
+	secret := "42"
+	return &secret, nil
+}
+
+func (resolvers) Fail(_ context.Context, how string) (*string, error) {
+	switch how {
+	case "panic":
+		panic("a bug")
+	case "plain":
+		return nil, errors.New("dial tcp 10.0.0.7: password=hunter2")
+	case "wrapped":
+		return nil, fmt.Errorf("naming: %w", fault.Conflict("input.name", "the name is taken"))
+	}
+	return nil, fault.RateLimited("slow down", 1500_000_000)
+}
+
+func (r resolvers) FindManyBookByIDs(ctx context.Context, reps []*BookByIDsInput) ([]*Book, error) {
+	out := make([]*Book, len(reps))
+	for i, rep := range reps {
+		out[i], _ = r.Book(ctx, rep.ID) // an unknown key is a null entity
+	}
+	return out, nil
+}
