@@ -98,8 +98,8 @@ func openFolder(dir string, who account, log *slog.Logger) (*folder, error) {
 	return &folder{path: path, account: who, lock: lock}, nil
 }
 
-// makePath makes the folder; for root, one that others may pass through, since
-// the account's folders lie inside.
+// makePath makes the folder and those above it; for root, folders that others
+// may pass through, since the account's lie inside.
 func makePath(path string, who account) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
@@ -108,8 +108,10 @@ func makePath(path string, who account) error {
 	if who.drops {
 		mode = 0o711
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // parents are the user's own project folders
-		return folderProblem(path, err)
+	if parent := filepath.Dir(path); parent != path {
+		if err := makePath(parent, who); err != nil {
+			return err
+		}
 	}
 	if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return folderProblem(path, err)

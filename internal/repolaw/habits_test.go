@@ -191,12 +191,12 @@ func TestLicence(t *testing.T) {
 // The examples above use folders that the walk must not leave out by accident.
 func TestTheWalkSeesTheRepository(t *testing.T) {
 	t.Parallel()
-	real, err := repository()
+	ours, err := repository()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"db/doc.go", "internal/fault/fault.go", "internal/repolaw/doc.go"} {
-		if !slices.ContainsFunc(real.files, func(f goFile) bool { return f.path == want && f.dir == path.Dir(want) }) {
+		if !slices.ContainsFunc(ours.files, func(f goFile) bool { return f.path == want && f.dir == path.Dir(want) }) {
 			t.Errorf("%s was not seen", want)
 		}
 	}

@@ -81,11 +81,11 @@ type rule func(*tree) ([]string, error)
 // obeyed fails the test for each offence in the repository.
 func obeyed(t *testing.T, r rule) {
 	t.Helper()
-	real, err := repository()
+	ours, err := repository()
 	if err != nil {
 		t.Fatal(err)
 	}
-	offences, err := r(real)
+	offences, err := r(ours)
 	if err != nil {
 		t.Fatal(err)
 	}
