@@ -86,4 +86,4 @@ $(LINT):
 
 $(COMPOSE_MODULES): graph/compose/package-lock.json
 	cd graph/compose && npm ci --ignore-scripts --no-audit --no-fund
-	@touch $@
+	@mkdir -p $(@D) && touch $@

@@ -10,7 +10,7 @@ paths=('subgraphs/*/generated' 'subgraphs/*/model' 'subgraphs/*/*.resolvers.go'
 changed=$(git status --porcelain --untracked-files=all -- "${paths[@]}")
 if [ -n "$changed" ]; then
 	git --no-pager diff HEAD --stat -- "${paths[@]}"
-	git --no-pager diff HEAD -- "${paths[@]}" | head -n 200
+	git --no-pager diff HEAD -- "${paths[@]}" | head -n 200 || true # head may leave early
 	echo
 	echo "Generated files differ from the committed ones; run make generate and commit:"
 	echo "$changed"
