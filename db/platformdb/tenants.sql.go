@@ -32,7 +32,7 @@ SET state = 'provisioning', slug = $1, name = $2, domain = $3, plan = $4,
 WHERE id = (
     SELECT b.id FROM tenants b
     WHERE b.state = 'blank'
-      AND b.schema_version = (SELECT max(version) FROM tenant_blueprints)
+      AND b.schema_version = (SELECT max(v.schema_version) FROM tenants v)
     ORDER BY b.created_at
     LIMIT 1
     FOR UPDATE SKIP LOCKED)
@@ -60,6 +60,7 @@ type ClaimBlankRow struct {
 }
 
 // SKIP LOCKED: claims at the same moment take different blanks and never wait.
+// While the fleet is migrated, blanks of the older version are left alone.
 func (q *Queries) ClaimBlank(ctx context.Context, arg ClaimBlankParams) (ClaimBlankRow, error) {
 	row := q.db.QueryRow(ctx, claimBlank,
 		arg.Slug,
@@ -84,9 +85,12 @@ func (q *Queries) ClaimBlank(ctx context.Context, arg ClaimBlankParams) (ClaimBl
 }
 
 const countBlanks = `-- name: CountBlanks :one
-SELECT count(*) FROM tenants WHERE state = 'blank'
+SELECT count(*) FROM tenants b
+WHERE b.state = 'blank'
+  AND b.schema_version = (SELECT max(v.schema_version) FROM tenants v)
 `
 
+// Those that ClaimBlank would take.
 func (q *Queries) CountBlanks(ctx context.Context) (int64, error) {
 	row := q.db.QueryRow(ctx, countBlanks)
 	var count int64

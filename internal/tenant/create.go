@@ -50,18 +50,11 @@ func (t *Tenants) Create(ctx context.Context, input CreateTenantInput) (*Tenant,
 	if id, err := t.repeated(ctx, caller, input); err != nil || id != uuid.Nil {
 		return t.finished(ctx, id, err)
 	}
-	invitation, err := uuid.NewV7()
+	body, err := t.invite(caller, input)
 	if err != nil {
 		return nil, err
 	}
-	body := provisioning{
-		Owner: &ownerInvitation{
-			ID: invitation, Email: input.OwnerEmail, InvitedBy: caller.Subject,
-			ExpiresAt: t.now().Add(invitationLife).UTC().Truncate(time.Microsecond),
-		},
-	}
-	claim := platformdb.ClaimBlankParams{Slug: &input.Slug, Name: &input.Name, Domain: input.Domain, Plan: standardPlan}
-	err = t.claim(ctx, claim, &body, func(q *platformdb.Queries, claimed platformdb.GetTenantRow) error {
+	err = t.claim(ctx, claimOf(input), &body, func(q *platformdb.Queries, claimed platformdb.GetTenantRow) error {
 		// The caller's tenant keeps the record of what its member did to another.
 		actingTenant := caller.Tenant.ID()
 		if err := audit.RecordPlatform(ctx, q, &actingTenant, created(claimed)); err != nil {
@@ -89,6 +82,22 @@ func (t *Tenants) Create(ctx context.Context, input CreateTenantInput) (*Tenant,
 		t.logger.ErrorContext(ctx, "tenant claimed but not finished; the relay will", "tenant", body.Tenant, "error", err)
 	}
 	return t.finished(ctx, body.Tenant, nil)
+}
+
+// invite returns what the tenant step needs to invite the owner.
+func (t *Tenants) invite(caller *identity.Caller, input CreateTenantInput) (provisioning, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return provisioning{}, err
+	}
+	return provisioning{Owner: &ownerInvitation{
+		ID: id, Email: input.OwnerEmail, InvitedBy: caller.Subject,
+		ExpiresAt: t.now().Add(invitationLife).UTC().Truncate(time.Microsecond),
+	}}, nil
+}
+
+func claimOf(input CreateTenantInput) platformdb.ClaimBlankParams {
+	return platformdb.ClaimBlankParams{Slug: &input.Slug, Name: &input.Name, Domain: input.Domain, Plan: standardPlan}
 }
 
 // requirePlatform answers FORBIDDEN unless the caller's tenant is the platform's

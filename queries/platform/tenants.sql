@@ -17,13 +17,14 @@ SELECT id FROM tenants WHERE slug = @slug;
 
 -- name: ClaimBlank :one
 -- SKIP LOCKED: claims at the same moment take different blanks and never wait.
+-- While the fleet is migrated, blanks of the older version are left alone.
 UPDATE tenants
 SET state = 'provisioning', slug = @slug, name = @name, domain = sqlc.narg(domain), plan = @plan,
     claimed_at = now(), updated_at = now()
 WHERE id = (
     SELECT b.id FROM tenants b
     WHERE b.state = 'blank'
-      AND b.schema_version = (SELECT max(version) FROM tenant_blueprints)
+      AND b.schema_version = (SELECT max(v.schema_version) FROM tenants v)
     ORDER BY b.created_at
     LIMIT 1
     FOR UPDATE SKIP LOCKED)
@@ -34,7 +35,10 @@ UPDATE tenants SET state = 'active', updated_at = now()
 WHERE id = @id AND state = 'provisioning';
 
 -- name: CountBlanks :one
-SELECT count(*) FROM tenants WHERE state = 'blank';
+-- Those that ClaimBlank would take.
+SELECT count(*) FROM tenants b
+WHERE b.state = 'blank'
+  AND b.schema_version = (SELECT max(v.schema_version) FROM tenants v);
 
 -- name: NewBlank :exec
 SELECT new_blank(@tenant_id::uuid, @schema_name::text);

@@ -7,7 +7,6 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
 
-	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/session"
 )
 
@@ -64,7 +63,7 @@ func deviceOf(ctx context.Context, s *session.Session) (*session.Device, error) 
 	defer d.mu.Unlock()
 	d.expect(s.DeviceID)
 	for len(d.expected) > 0 {
-		batch := d.expected[:min(len(d.expected), page.MaxSize)]
+		batch := d.expected[:min(len(d.expected), session.MaxBatch)]
 		d.expected = d.expected[len(batch):]
 		loaded, err := d.load(ctx, batch)
 		for i, id := range batch {
