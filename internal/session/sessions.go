@@ -12,10 +12,11 @@ import (
 	"github.com/tradesage/tradesage/db/tenantdb"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/page"
 )
 
-// MaxPage bounds a list and a batch of ids.
-const MaxPage = 100
+// MaxBatch bounds the ids of one call.
+const MaxBatch = 100
 
 // Sessions answers questions about the caller's own sessions and devices.
 type Sessions struct {
@@ -42,41 +43,45 @@ func NewSessions(o SessionsOptions) *Sessions {
 	return &Sessions{store: o.Store, live: o.Live, clock: o.Clock}
 }
 
-// ListOwn returns the caller's live sessions, newest first, at most limit of
-// them (1 to 100), older than the session after if that is given, and whether
-// more follow. It costs one round trip to PostgreSQL and one to Redis; without
-// Redis, LastSeenAt is up to a minute late.
+// Connection is a page of sessions.
+type Connection = page.Connection[*Session]
+
+// List returns a page of the caller's live sessions, newest first. It costs one
+// round trip to PostgreSQL and one to Redis; without Redis, LastSeenAt is up to
+// a minute late.
 //
-// It fails with UNAUTHENTICATED without a caller, INVALID_INPUT for a limit out
-// of bounds and UNAVAILABLE without PostgreSQL.
-func (s *Sessions) ListOwn(ctx context.Context, after *uuid.UUID, limit int) (found []*Session, hasNext bool, err error) {
+// It fails with UNAUTHENTICATED without a caller, INVALID_INPUT of first or
+// after, and UNAVAILABLE without PostgreSQL.
+func (s *Sessions) List(ctx context.Context, args page.Args) (*Connection, error) {
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if limit < 1 || limit > MaxPage {
-		return nil, false, fault.InvalidInput("first", fmt.Sprintf("must be between 1 and %d", MaxPage))
+	limit, err := args.Limit()
+	if err != nil {
+		return nil, err
+	}
+	after, err := args.AfterID()
+	if err != nil {
+		return nil, err
 	}
 	rows, err := s.store.PlatformFor(caller.Tenant).ListUserSessions(ctx, platformdb.ListUserSessionsParams{
 		IdentityID: caller.Subject, At: s.clock(), After: after, PageSize: int32(limit) + 1,
 	})
 	if err != nil {
-		return nil, false, fmt.Errorf("sessions of %s: %w", caller.Subject, err)
+		return nil, fmt.Errorf("sessions of %s: %w", caller.Subject, err)
 	}
-	if len(rows) > limit {
-		rows, hasNext = rows[:limit], true
-	}
-	found = make([]*Session, len(rows))
+	found := make([]*Session, len(rows))
 	for i, row := range rows {
 		found[i] = fromRow(platformdb.GetUserSessionsByIDRow(row), caller)
 	}
 	s.addLastSeen(ctx, found)
-	return found, hasNext, nil
+	return page.New(found, limit, args, func(s *Session) string { return page.IDCursor(s.ID) }), nil
 }
 
 // SessionsByID returns the caller's live sessions of these ids, at most 100, in
 // their order; nil stands for a session that does not exist, has ended or is
-// another user's. It fails like ListOwn.
+// another user's. It fails like List.
 func (s *Sessions) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]*Session, error) {
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
@@ -102,7 +107,7 @@ func (s *Sessions) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]*Sessio
 }
 
 // SessionByID returns one of the caller's live sessions. It fails with NOT_FOUND
-// for any other, and like ListOwn.
+// for any other, and like List.
 func (s *Sessions) SessionByID(ctx context.Context, id uuid.UUID) (*Session, error) {
 	found, err := s.SessionsByID(ctx, []uuid.UUID{id})
 	if err != nil {
@@ -116,7 +121,7 @@ func (s *Sessions) SessionByID(ctx context.Context, id uuid.UUID) (*Session, err
 
 // DevicesByID returns the caller's devices of these ids, at most 100, in their
 // order; nil stands for a device that does not exist or is another user's. It
-// fails like ListOwn.
+// fails like List.
 func (s *Sessions) DevicesByID(ctx context.Context, ids []uuid.UUID) ([]*Device, error) {
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
@@ -137,7 +142,7 @@ func (s *Sessions) DevicesByID(ctx context.Context, ids []uuid.UUID) ([]*Device,
 }
 
 // DeviceByID returns one of the caller's devices. It fails with NOT_FOUND for
-// any other, and like ListOwn.
+// any other, and like List.
 func (s *Sessions) DeviceByID(ctx context.Context, id uuid.UUID) (*Device, error) {
 	found, err := s.DevicesByID(ctx, []uuid.UUID{id})
 	if err != nil {
@@ -163,8 +168,8 @@ func (s *Sessions) addLastSeen(ctx context.Context, sessions []*Session) {
 }
 
 func checkBatch(ids []uuid.UUID) error {
-	if len(ids) > MaxPage {
-		return fault.InvalidInput("ids", fmt.Sprintf("must be at most %d", MaxPage))
+	if len(ids) > MaxBatch {
+		return fault.InvalidInput("ids", fmt.Sprintf("must be at most %d", MaxBatch))
 	}
 	return nil
 }
