@@ -52,7 +52,7 @@ func (a account) command(dir, program string, args ...string) *exec.Cmd {
 	cmd.Env = environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	if a.drops {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)} //nolint:gosec // ids are not negative
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
 	}
 	return cmd
 }

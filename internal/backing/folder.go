@@ -220,7 +220,7 @@ func checkRoom(path string, need uint64) error {
 	if err := unix.Statfs(path, &stat); err != nil {
 		return folderProblem(path, err)
 	}
-	free := stat.Bavail * uint64(stat.Bsize) //nolint:gosec // a block size is positive
+	free := stat.Bavail * uint64(stat.Bsize)
 	if free < need {
 		return problemf(ErrDiskFull, "the disk of %s has %d MB free and %d MB are needed: free some space or choose another folder",
 			path, free>>20, need>>20)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
 )
 
 func TestTemporaryServicesAnswerAndLeaveNothing(t *testing.T) {
@@ -139,6 +141,43 @@ func TestKilledParentLeavesNoChildrenAndTheNextStartFindsTheData(t *testing.T) {
 	inPostgres, inRedis := words(t, s)
 	if diff := cmp.Diff([][]string{{"helper"}, {"helper"}}, [][]string{inPostgres, inRedis}); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestChildrenOutliveTheThreadThatCalledStart(t *testing.T) {
+	t.Parallel()
+	type result struct {
+		s      *Services
+		err    error
+		thread int
+	}
+	started := make(chan result)
+	var startAndEnd func()
+	startAndEnd = func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread never ends; while it is held, another is taken.
+			go startAndEnd()
+			<-t.Context().Done()
+			runtime.UnlockOSThread()
+			return
+		}
+		s, err := Start(t.Context(), Options{Temporary: true, Postgres: true, Redis: true})
+		// Ending while locked ends the thread too.
+		started <- result{s, err, unix.Gettid()}
+	}
+	go startAndEnd()
+	got := <-started
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	defer got.s.Close()
+	eventually(t, "the thread ended", func() bool {
+		_, err := os.Stat(filepath.Join("/proc/self/task", strconv.Itoa(got.thread)))
+		return errors.Is(err, os.ErrNotExist)
+	})
+	if err := write(testContext(t), got.s, "alive"); err != nil {
+		t.Fatal(err)
 	}
 }
 
