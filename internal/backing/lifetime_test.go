@@ -1,9 +1,11 @@
 package backing
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -144,10 +146,19 @@ func TestKilledParentLeavesNoChildrenAndTheNextStartFindsTheData(t *testing.T) {
 	}
 }
 
-func TestChildrenOutliveTheThreadThatCalledStart(t *testing.T) {
+func TestChildOutlivesTheThreadThatCalledStart(t *testing.T) {
 	t.Parallel()
+	cmd := exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	type result struct {
-		s      *Services
+		child  *process
 		err    error
 		thread int
 	}
@@ -162,22 +173,28 @@ func TestChildrenOutliveTheThreadThatCalledStart(t *testing.T) {
 			runtime.UnlockOSThread()
 			return
 		}
-		s, err := Start(t.Context(), Options{Temporary: true, Postgres: true, Redis: true})
+		child, err := startProcess("cat", cmd, syscall.SIGKILL)
 		// Ending while locked ends the thread too.
-		started <- result{s, err, unix.Gettid()}
+		started <- result{child, err, unix.Gettid()}
 	}
 	go startAndEnd()
 	got := <-started
 	if got.err != nil {
 		t.Fatal(got.err)
 	}
-	defer got.s.Close()
 	eventually(t, "the thread ended", func() bool {
 		_, err := os.Stat(filepath.Join("/proc/self/task", strconv.Itoa(got.thread)))
 		return errors.Is(err, os.ErrNotExist)
 	})
-	if err := write(testContext(t), got.s, "alive"); err != nil {
+	if _, err := in.Write([]byte("alive\n")); err != nil {
 		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if line != "alive\n" {
+		t.Errorf("the child answers %q, %v", line, err)
+	}
+	if err := got.child.stop(stopPatience, syscall.SIGTERM); err != nil {
+		t.Error(err)
 	}
 }
 
