@@ -151,11 +151,15 @@ func (r *Router) plan(d *document, key planKey) (*operation, error) {
 	// normalizer keeps the name of its last operation, and the router schema would
 	// show @inaccessible fields.
 	tools.normalize.NormalizeNamedOperation(doc, r.graph.client, []byte(d.name), &report)
+	if !report.HasErrors() {
+		tools.validate.Validate(doc, r.graph.client, &report)
+	}
 	if report.HasErrors() {
+		locate(&report, key.text, d.name)
 		return nil, reportError(report)
 	}
-	if tools.validate.Validate(doc, r.graph.client, &report); report.HasErrors() {
-		return nil, reportError(report)
+	if err := checkMerging(r.graph.client, doc); err != nil {
+		return nil, err
 	}
 	op := &operation{kind: d.kind, hash: xxhash.Sum64String(key.text + key.name + key.conditions)}
 	declared, err := readDeclared(r.graph.inputs, doc)

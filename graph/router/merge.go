@@ -1,0 +1,136 @@
+package router
+
+import (
+	"fmt"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// mergeCheck refuses fields that share a response name and cannot be merged
+// (GraphQL specification, "Field Selection Merging"). The engine's own rule
+// overlooks pairs of which one has a selection set, and its planner panics or plans
+// in circles on them.
+type mergeCheck struct {
+	schema *ast.Document
+	doc    *ast.Document
+	// budget is how many more fields may be looked at: where fragments on several
+	// types meet at each level, the pairs to compare double with the depth.
+	budget int
+}
+
+// mergeBudget is far beyond what documents within the default limits need.
+const mergeBudget = 200_000
+
+// scoped is a field and the object type that it is selected on, or "" if it
+// applies to more than one type.
+type scoped struct {
+	field int
+	on    string
+}
+
+// checkMerging checks a normalized document, which has no fragment spreads.
+func checkMerging(schema, doc *ast.Document) error {
+	c := &mergeCheck{schema: schema, doc: doc, budget: mergeBudget}
+	for _, node := range doc.RootNodes {
+		if node.Kind != ast.NodeKindOperationDefinition || !doc.OperationDefinitions[node.Ref].HasSelections {
+			continue
+		}
+		fields := c.collect(nil, doc.OperationDefinitions[node.Ref].SelectionSet, "")
+		if err := c.check(fields); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *mergeCheck) collect(out []scoped, set int, on string) []scoped {
+	for _, ref := range c.doc.SelectionSets[set].SelectionRefs {
+		switch selection := c.doc.Selections[ref]; selection.Kind {
+		case ast.SelectionKindField:
+			out = append(out, scoped{selection.Ref, on})
+		case ast.SelectionKindInlineFragment:
+			inner, ok := c.doc.InlineFragmentSelectionSet(selection.Ref)
+			if !ok {
+				continue
+			}
+			scope := on
+			name := c.doc.InlineFragmentTypeConditionNameString(selection.Ref)
+			if node, ok := c.schema.NodeByNameStr(name); ok && node.Kind == ast.NodeKindObjectTypeDefinition {
+				scope = name
+			}
+			out = c.collect(out, inner, scope)
+		}
+	}
+	return out
+}
+
+// check compares the fields of one response object, and then what they select.
+func (c *mergeCheck) check(fields []scoped) error {
+	if c.budget -= len(fields); c.budget < 0 {
+		return fault.New(fault.CodeOperationTooComplex, "the operation has too many overlapping fragments")
+	}
+	groups := make(map[string][]scoped, len(fields))
+	for _, f := range fields {
+		name := c.doc.FieldAliasOrNameString(f.field)
+		groups[name] = append(groups[name], f)
+	}
+	for _, f := range fields { // in the document's order, so that the answer is stable
+		name := c.doc.FieldAliasOrNameString(f.field)
+		group := groups[name]
+		delete(groups, name)
+		if len(group) == 0 {
+			continue
+		}
+		if err := c.checkGroup(name, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *mergeCheck) checkGroup(name string, group []scoped) error {
+	scopes := map[string]bool{}
+	for _, f := range group {
+		scopes[f.on] = true
+	}
+	if len(scopes) > 1 {
+		delete(scopes, "") // those are part of each of the others
+	}
+	for scope := range scopes {
+		var nested []scoped
+		first := -1
+		for _, f := range group {
+			if f.on != scope && f.on != "" {
+				continue // of another object type: never in the same object
+			}
+			if first < 0 {
+				first = f.field
+			} else if !c.same(first, f.field) {
+				return c.conflict(name, f.field)
+			}
+			if set, ok := c.doc.FieldSelectionSet(f.field); ok {
+				nested = c.collect(nested, set, "")
+			}
+		}
+		if err := c.check(nested); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *mergeCheck) same(a, b int) bool {
+	return c.doc.FieldNameString(a) == c.doc.FieldNameString(b) &&
+		c.doc.ArgumentSetsAreEquals(c.doc.FieldArguments(a), c.doc.FieldArguments(b))
+}
+
+func (c *mergeCheck) conflict(name string, field int) error {
+	position := c.doc.Fields[field].Position
+	return &documentError{errors: []responseError{{
+		Message:    fmt.Sprintf("fields %q conflict: they are different fields or have different arguments; use different aliases", name),
+		Locations:  []location{{Line: position.LineStart, Column: position.CharStart}},
+		Extensions: extensions{Code: fault.CodeInvalidInput},
+	}}}
+}
