@@ -1,0 +1,159 @@
+package auth
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/internal/dbtest"
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/session"
+)
+
+func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
+
+const password = "correct horse battery"
+
+// cheap keeps tests fast; what a hash costs is the default's business.
+var cheap = argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// testClock stands still until it is moved.
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *testClock { return &testClock{now: time.Now().Truncate(time.Millisecond)} }
+
+func (c *testClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *testClock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// env is one process that does everything, on a real database.
+type env struct {
+	*dbtest.Env
+	clock       *testClock
+	sealer      *Sealer
+	keys        *Keys
+	ring        *KeyRing // of the issuer
+	public      *KeyRing // of the verifier
+	issuer      *Issuer
+	verifier    *Verifier
+	revocations *session.Revocations
+	live        *session.Live
+	auth        *Auth
+	token       TokenOptions
+}
+
+func newEnv(t *testing.T) *env { return newEnvOn(t, dbtest.New(t)) }
+
+func newEnvOn(t *testing.T, base *dbtest.Env) *env {
+	t.Helper()
+	e := &env{Env: base, clock: newClock()}
+	quiet := slog.New(slog.DiscardHandler)
+	must(t, func() (err error) { e.sealer, err = NewSealer(make([]byte, MasterKeySize)); return })
+	store, router := e.DB.PlatformStore(db.ServiceAuth), e.DB.PlatformStore(db.ServiceRouter)
+	e.token = TokenOptions{Issuer: "https://issuer.test", Audience: "https://api.test", Clock: e.clock.Now}
+	e.keys = NewKeys(KeysOptions{Store: store, Sealer: e.sealer, TokenLifetime: DefaultTokenLifetime, Clock: e.clock.Now, Logger: quiet})
+	must(t, func() error { return e.keys.EnsureKeys(t.Context()) })
+	e.ring = NewKeyRing(KeyRingOptions{Source: IssuerKeys(store, e.sealer), TokenLifetime: DefaultTokenLifetime, Clock: e.clock.Now})
+	must(t, func() error { return e.ring.Refresh(t.Context()) })
+	e.public = NewKeyRing(KeyRingOptions{Source: VerifierKeys(router, e.sealer), TokenLifetime: DefaultTokenLifetime, Clock: e.clock.Now})
+	must(t, func() error { return e.public.Refresh(t.Context()) })
+	must(t, func() (err error) { e.issuer, err = NewIssuer(e.ring, e.token); return })
+	must(t, func() (err error) {
+		e.revocations, err = session.NewRevocations(session.RevocationsOptions{
+			Store: router, Redis: e.Redis, Prefix: e.Prefix, TokenLifetime: DefaultTokenLifetime, Clock: e.clock.Now, Logger: quiet,
+		})
+		return
+	})
+	e.live = session.NewLive(session.LiveOptions{Redis: e.Redis, Prefix: e.Prefix, Store: router, Logger: quiet})
+	must(t, func() (err error) {
+		e.verifier, err = NewVerifier(VerifierOptions{
+			Ring: e.public, Store: &router.Store, Revocations: e.revocations, Live: e.live, Token: e.token,
+		})
+		return
+	})
+	must(t, func() error { return e.revocations.Load(t.Context()) })
+	must(t, func() error {
+		passwords, err := NewPasswords(PasswordOptions{Params: &cheap})
+		if err != nil {
+			return err
+		}
+		e.auth, err = New(Options{
+			Store: store, Sealer: e.sealer, Issuer: e.issuer, Passwords: passwords, Revocations: e.revocations,
+			Clock: e.clock.Now, Logger: quiet,
+		})
+		return err
+	})
+	return e
+}
+
+// member makes somebody with the password above who belongs to the tenants.
+func (e *env) member(t *testing.T, tenants ...db.Tenant) (id uuid.UUID, email string) {
+	t.Helper()
+	email = "p" + uuid.NewString()[:8] + "@example.test"
+	must(t, func() (err error) {
+		id, err = e.auth.EnsureIdentity(t.Context(), NewIdentity{Email: email, Password: password, Verified: true})
+		return
+	})
+	for _, tenant := range tenants {
+		must(t, func() error { return e.auth.store.Platform().AddMembership(t.Context(), id, tenant.ID()) })
+	}
+	return id, email
+}
+
+// login signs a fresh member of the tenant in.
+func (e *env) login(t *testing.T, tenant db.Tenant) *LoginResult {
+	t.Helper()
+	_, email := e.member(t, tenant)
+	var result *LoginResult
+	must(t, func() (err error) {
+		result, err = e.auth.Login(t.Context(), LoginInput{Email: email, Password: password})
+		return
+	})
+	return result
+}
+
+// exec runs SQL as the superuser, to set up what no service may do.
+func (e *env) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	must(t, func() error { _, err := e.Connect(t, "postgres").Exec(context.Background(), sql, args...); return err })
+}
+
+// count runs SQL that counts, as the superuser.
+func (e *env) count(t *testing.T, sql string, args ...any) (n int) {
+	t.Helper()
+	must(t, func() error { return e.Connect(t, "postgres").QueryRow(context.Background(), sql, args...).Scan(&n) })
+	return n
+}
+
+func must(t *testing.T, fn func() error) {
+	t.Helper()
+	if err := fn(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantFault(t *testing.T, err error, code fault.Code, field string) {
+	t.Helper()
+	f, ok := fault.As(err)
+	if !ok || f.Code != code || f.Field != field {
+		t.Fatalf("got error %v, want %s of field %q", err, code, field)
+	}
+}

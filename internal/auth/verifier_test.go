@@ -1,0 +1,217 @@
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/platformdb"
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/session"
+)
+
+func TestAuthenticateNamesTheCaller(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	tenant := e.Tenant(t)
+	result := e.login(t, tenant)
+	got, err := e.verifier.Authenticate(t.Context(), result.AccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := e.clock.Now().Truncate(time.Second)
+	want := &identity.Caller{
+		Subject: result.UserID, Session: result.SessionID, Tenant: tenant, Epoch: 1,
+		AuthTime: now, Expires: now.Add(DefaultTokenLifetime),
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b db.Tenant) bool { return a == b })); diff != "" {
+		t.Fatal(diff)
+	}
+	again, err := e.verifier.Authenticate(t.Context(), result.AccessToken)
+	if err != nil || again != got {
+		t.Fatalf("the second time: %v, %v; want the same caller from the cache", again, err)
+	}
+}
+
+func TestAuthenticateAllocatesLittle(t *testing.T) {
+	e := newEnv(t)
+	result := e.login(t, e.Tenant(t))
+	ctx := t.Context()
+	authenticate := func() {
+		if _, err := e.verifier.Authenticate(ctx, result.AccessToken); err != nil {
+			t.Fatal(err)
+		}
+	}
+	authenticate()
+	if n := testing.AllocsPerRun(100, authenticate); n > 3 {
+		t.Fatalf("%v allocations for a cached token", n)
+	}
+}
+
+func TestExpiredTokenIsRefusedThoughCached(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	result := e.login(t, e.Tenant(t))
+	if _, err := e.verifier.Authenticate(t.Context(), result.AccessToken); err != nil {
+		t.Fatal(err)
+	}
+	e.clock.Advance(DefaultTokenLifetime + 10*time.Second)
+	_, err := e.verifier.Authenticate(t.Context(), result.AccessToken)
+	wantFault(t, err, fault.CodeUnauthenticated, "")
+}
+
+func TestRevocationWinsOverTheCache(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for name, revoke := range map[string]struct {
+		kind    session.Kind
+		subject func(*LoginResult) uuid.UUID
+	}{
+		"session": {session.KindSession, func(r *LoginResult) uuid.UUID { return r.SessionID }},
+		"user":    {session.KindUser, func(r *LoginResult) uuid.UUID { return r.UserID }},
+		"tenant":  {session.KindTenant, func(r *LoginResult) uuid.UUID { return r.TenantID }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			revoked, bystander := e.login(t, e.Tenant(t)), e.login(t, e.Tenant(t))
+			for _, result := range []*LoginResult{revoked, bystander} {
+				if _, err := e.verifier.Authenticate(t.Context(), result.AccessToken); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var revocation session.Revocation
+			must(t, func() error {
+				return e.auth.store.Platform().Tx(t.Context(), func(q *platformdb.Queries) (err error) {
+					revocation, err = e.revocations.Record(t.Context(), q, revoke.kind, revoke.subject(revoked), revoked.TenantID)
+					return err
+				})
+			})
+			e.revocations.Publish(t.Context(), revocation)
+			_, err := e.verifier.Authenticate(t.Context(), revoked.AccessToken)
+			wantFault(t, err, fault.CodeUnauthenticated, "")
+			if _, err := e.verifier.Authenticate(t.Context(), bystander.AccessToken); err != nil {
+				t.Fatalf("somebody else is refused: %v", err)
+			}
+		})
+	}
+}
+
+func TestSignInAfterTheUserWasRevoked(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	tenant := e.Tenant(t)
+	id, email := e.member(t, tenant)
+	must(t, func() error {
+		return e.auth.store.Platform().Tx(t.Context(), func(q *platformdb.Queries) error {
+			revocation, err := e.revocations.Record(t.Context(), q, session.KindUser, id, tenant.ID())
+			if err == nil {
+				e.revocations.Publish(t.Context(), revocation)
+			}
+			return err
+		})
+	})
+	e.clock.Advance(time.Millisecond)
+	result, err := e.auth.Login(t.Context(), LoginInput{Email: email, Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.verifier.Authenticate(t.Context(), result.AccessToken); err != nil {
+		t.Fatalf("a session that began after the revocation is refused: %v", err)
+	}
+}
+
+func TestTenantStates(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for state, code := range map[string]fault.Code{
+		"suspended": fault.CodeTenantSuspended, "provisioning": fault.CodeTenantNotReady, "deleting": fault.CodeUnauthenticated,
+	} {
+		t.Run(state, func(t *testing.T) {
+			result := e.login(t, e.Tenant(t))
+			if _, err := e.verifier.Authenticate(t.Context(), result.AccessToken); err != nil {
+				t.Fatal(err)
+			}
+			e.exec(t, "UPDATE platform.tenants SET state = $2 WHERE id = $1", result.TenantID, state)
+			must(t, func() error {
+				return e.auth.store.Platform().Tx(t.Context(), func(q *platformdb.Queries) error {
+					revocation, err := e.revocations.Record(t.Context(), q, session.KindTenant, result.TenantID, result.TenantID)
+					e.revocations.Publish(t.Context(), revocation)
+					return err
+				})
+			})
+			_, err := e.verifier.Authenticate(t.Context(), result.AccessToken)
+			wantFault(t, err, code, "")
+		})
+	}
+}
+
+func TestFeedLost(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	result := e.login(t, e.Tenant(t))
+	if _, err := e.verifier.Authenticate(t.Context(), result.AccessToken); err != nil {
+		t.Fatal(err)
+	}
+	e.clock.Advance(10 * time.Second) // nobody follows the feeds in this test
+	if _, err := e.verifier.Authenticate(t.Context(), result.AccessToken); err != nil {
+		t.Fatalf("10 s after the last answer: %v", err)
+	}
+	e.clock.Advance(time.Second)
+	_, err := e.verifier.Authenticate(t.Context(), result.AccessToken)
+	wantFault(t, err, fault.CodeUnavailable, "")
+}
+
+func TestDatabaseOutOfReach(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	result := e.login(t, e.Tenant(t))
+	closed, err := db.Open(db.Config{URL: e.URL, Secret: []byte("not the secret of these logins")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(closed.Close)
+	e.verifier.store = closed.Store(db.ServiceRouter)
+	_, err = e.verifier.Authenticate(t.Context(), result.AccessToken)
+	wantFault(t, err, fault.CodeUnavailable, "")
+	e.verifier.store = e.DB.Store(db.ServiceRouter)
+	if _, err := e.verifier.Authenticate(t.Context(), result.AccessToken); err != nil {
+		t.Fatalf("once it is back: %v", err)
+	}
+}
+
+func TestBearerToken(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		headers []string
+		want    string
+		code    fault.Code
+	}{
+		"anonymous":    {nil, "", ""},
+		"token":        {[]string{"Bearer abc.def-_~+/="}, "abc.def-_~+/=", ""},
+		"lower case":   {[]string{"bearer abc"}, "abc", ""},
+		"empty":        {[]string{""}, "", fault.CodeUnauthenticated},
+		"no token":     {[]string{"Bearer"}, "", fault.CodeUnauthenticated},
+		"empty token":  {[]string{"Bearer "}, "", fault.CodeUnauthenticated},
+		"two spaces":   {[]string{"Bearer  abc"}, "", fault.CodeUnauthenticated},
+		"two tokens":   {[]string{"Bearer abc def"}, "", fault.CodeUnauthenticated},
+		"list":         {[]string{"Bearer abc, Bearer def"}, "", fault.CodeUnauthenticated},
+		"two headers":  {[]string{"Bearer abc", "Bearer abc"}, "", fault.CodeUnauthenticated},
+		"other scheme": {[]string{"Basic YTpi"}, "", fault.CodeUnauthenticated},
+		"other bytes":  {[]string{"Bearer \x00\xff"}, "", fault.CodeUnauthenticated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := BearerToken(&http.Request{Header: http.Header{"Authorization": test.headers}})
+			var f *fault.Error
+			errors.As(err, &f)
+			if got != test.want || (f == nil) != (test.code == "") || f != nil && f.Code != test.code {
+				t.Fatalf("got %q, %v", got, err)
+			}
+		})
+	}
+}
