@@ -44,7 +44,7 @@ func twoTenants(t *testing.T, env *dbtest.Env, sameShard bool) (a, b place) {
 	seen := []place{}
 	for range 2*dbtest.Shards + 1 {
 		tenant := env.Tenant(t)
-		if err := env.DB.Store(db.ServiceUser).Tenant(tenant).UpsertUser(t.Context(), tenantdb.UpsertUserParams{
+		if err := upsert(t.Context(), env.DB.Store(db.ServiceUser).Tenant(tenant), tenantdb.UpsertUserParams{
 			ID: uuid.New(), Email: "canary@" + tenant.String(), DisplayName: tenant.String(),
 		}); err != nil {
 			t.Fatal(err)
@@ -99,7 +99,7 @@ func TestNoTenantNoQuery(t *testing.T) {
 	store := env.DB.PlatformStore(db.ServiceAuth)
 	var none db.Tenant
 	_, err := store.Tenant(none).GetUser(ctx, uuid.New())
-	errs := []error{err, store.Tenant(none).UpsertUser(ctx, tenantdb.UpsertUserParams{})}
+	errs := []error{err, upsert(ctx, store.Tenant(none), tenantdb.UpsertUserParams{})}
 	_, err = store.PlatformFor(none).GetTenant(ctx, uuid.New())
 	errs = append(errs, err)
 	_, err = store.Tenant(none).ListPermissions(ctx, uuid.New())
@@ -322,10 +322,10 @@ func TestViolatesNamesTheConstraint(t *testing.T) {
 	env, ctx := dbtest.New(t), t.Context()
 	q := env.DB.Store(db.ServiceUser).Tenant(env.Tenant(t))
 	first := tenantdb.UpsertUserParams{ID: uuid.New(), Email: "a@b.test"}
-	if err := q.UpsertUser(ctx, first); err != nil {
+	if err := upsert(ctx, q, first); err != nil {
 		t.Fatal(err)
 	}
-	err := q.UpsertUser(ctx, tenantdb.UpsertUserParams{ID: uuid.New(), Email: "a@b.test"})
+	err := upsert(ctx, q, tenantdb.UpsertUserParams{ID: uuid.New(), Email: "a@b.test"})
 	if !db.Violates(err, "users_email_key") || db.Violates(err, "users_pkey") || db.Violates(fmt.Errorf("x"), "users_email_key") {
 		t.Errorf("got %v", err)
 	}

@@ -74,7 +74,7 @@ func (o MigrateOptions) logins() []string {
 		all = append(all, string(s))
 	}
 	for i := range o.Shards {
-		all = append(all, shardLogin(int16(i))) //nolint:gosec // Shards is at most 1000
+		all = append(all, shardLogin(int16(i)))
 	}
 	return all
 }

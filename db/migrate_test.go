@@ -75,7 +75,7 @@ func TestMigrateReachesShapeBlanksAndTenants(t *testing.T) {
 		ALTER TABLE users ADD COLUMN nickname text NOT NULL DEFAULT '';
 		CREATE TABLE notes (id uuid PRIMARY KEY, tenant_id uuid NOT NULL, body text NOT NULL);
 		INSERT INTO notes (id, tenant_id, body) SELECT gen_random_uuid(), tenant_id, email FROM users;`)
-	if err := env.DB.Store(db.ServiceUser).Tenant(proof(t, env, tenant.id)).UpsertUser(t.Context(), canary(proof(t, env, tenant.id))); err != nil {
+	if err := upsert(t.Context(), env.DB.Store(db.ServiceUser).Tenant(proof(t, env, tenant.id)), canary(proof(t, env, tenant.id))); err != nil {
 		t.Fatal(err)
 	}
 	report, err := migrate(t, env, set)

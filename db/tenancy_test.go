@@ -21,7 +21,7 @@ func TestATenantSeesItsOwnRowsOnly(t *testing.T) {
 	store := env.DB.Store(db.ServiceUser)
 	id := uuid.New()
 	for tenant, name := range map[db.Tenant]string{a: "in a", b: "in b"} {
-		if err := store.Tenant(tenant).UpsertUser(ctx, tenantdb.UpsertUserParams{ID: id, Email: "x@y.test", DisplayName: name}); err != nil {
+		if err := upsert(ctx, store.Tenant(tenant), tenantdb.UpsertUserParams{ID: id, Email: "x@y.test", DisplayName: name}); err != nil {
 			t.Fatal(err)
 		}
 	}
