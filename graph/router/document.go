@@ -13,10 +13,13 @@ import (
 
 // document is a client's text, parsed and within the limits.
 type document struct {
-	ast  ast.Document
-	name string // of the chosen operation, which may be anonymous
-	kind ast.OperationType
-	size size
+	ast ast.Document
+	// operation is the reference of the chosen operation, and name its name, which
+	// is empty for an anonymous one.
+	operation int
+	name      string
+	kind      ast.OperationType
+	size      size
 	// conditions are the variables of @skip and @include: their values shape the
 	// plan and are part of its key.
 	conditions []condition
@@ -44,6 +47,7 @@ func (r *Router) parse(text, name string) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.operation = ref
 	operation := &d.ast.OperationDefinitions[ref]
 	d.kind = operation.OperationType
 	d.name = d.ast.OperationDefinitionNameString(ref)
@@ -69,7 +73,9 @@ func (r *Router) parse(text, name string) (*document, error) {
 			return nil, err
 		}
 	}
-	d.findConditions(ref)
+	if err := d.findConditions(ref); err != nil {
+		return nil, err
+	}
 	return d, nil
 }
 
@@ -100,14 +106,19 @@ func (d *document) chooseOperation(name string) (int, error) {
 	return chosen, nil
 }
 
-func (d *document) findConditions(operation int) {
+// findConditions reads @skip and @include, which the engine does not validate.
+func (d *document) findConditions(operation int) error {
 	seen := map[string]bool{}
 	for i := range d.ast.Directives {
-		if name := d.ast.DirectiveNameString(i); name != "skip" && name != "include" {
+		directive := d.ast.DirectiveNameString(i)
+		if directive != "skip" && directive != "include" {
 			continue
 		}
 		value, ok := d.ast.DirectiveArgumentValueByName(i, []byte("if"))
-		if !ok || value.Kind != ast.ValueKindVariable {
+		if !ok || value.Kind != ast.ValueKindVariable && value.Kind != ast.ValueKindBoolean {
+			return fault.InvalidInput("query", fmt.Sprintf("@%s needs the argument if: true, false or a variable", directive))
+		}
+		if value.Kind == ast.ValueKindBoolean {
 			continue
 		}
 		name := d.ast.VariableValueNameString(value.Ref)
@@ -115,8 +126,9 @@ func (d *document) findConditions(operation int) {
 		if !ok || seen[name] {
 			continue // validation tells the client about an undeclared one
 		}
-		if d.ast.ResolveTypeNameString(d.ast.VariableDefinitions[definition].Type) != "Boolean" {
-			continue
+		typeRef := d.ast.VariableDefinitions[definition].Type
+		if d.ast.TypeIsList(typeRef) || d.ast.ResolveTypeNameString(typeRef) != "Boolean" {
+			return fault.InvalidInput("query", fmt.Sprintf("variable $%s decides a @%s and must be a Boolean", name, directive))
 		}
 		seen[name] = true
 		c := condition{name: name}
@@ -127,6 +139,7 @@ func (d *document) findConditions(operation int) {
 		}
 		d.conditions = append(d.conditions, c)
 	}
+	return nil
 }
 
 // evaluate returns the conditions' values, one letter each, as a part of a plan's

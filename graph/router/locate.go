@@ -1,7 +1,7 @@
 package router
 
 import (
-	"strings"
+	"regexp"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
@@ -31,6 +31,8 @@ func locate(report *operationreport.Report, text, operationName string) {
 	}
 }
 
+var fieldInMessage = regexp.MustCompile(`field:? "?([_A-Za-z][_0-9A-Za-z]*)`)
+
 func find(doc *ast.Document, operationName string, e *operationreport.ExternalError) (operationreport.Location, bool) {
 	var names []string
 	for _, item := range e.Path[1:] { // the first one is the operation's type
@@ -38,11 +40,9 @@ func find(doc *ast.Document, operationName string, e *operationreport.ExternalEr
 			names = append(names, string(item.FieldName))
 		}
 	}
-	// A field that does not exist is named by the message only.
-	if _, rest, ok := strings.Cut(e.Message, `field "`); ok {
-		if name, _, ok := strings.Cut(rest, `"`); ok && (len(names) == 0 || names[len(names)-1] != name) {
-			names = append(names, name)
-		}
+	// The path ends above the field; only the message names it.
+	if name := fieldInMessage.FindStringSubmatch(e.Message); name != nil {
+		names = append(names, name[1])
 	}
 	set := -1
 	for i := range doc.OperationDefinitions {

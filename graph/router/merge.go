@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
@@ -30,19 +31,12 @@ type scoped struct {
 	on    string
 }
 
-// checkMerging checks a normalized document, which has no fragment spreads.
-func checkMerging(schema, doc *ast.Document) error {
+// checkMerging checks an operation of a parsed document, whose fragments do not
+// spread themselves. It must come before normalization, which drops one of two
+// fields that it takes for equal.
+func checkMerging(schema, doc *ast.Document, operation int) error {
 	c := &mergeCheck{schema: schema, doc: doc, budget: mergeBudget}
-	for _, node := range doc.RootNodes {
-		if node.Kind != ast.NodeKindOperationDefinition || !doc.OperationDefinitions[node.Ref].HasSelections {
-			continue
-		}
-		fields := c.collect(nil, doc.OperationDefinitions[node.Ref].SelectionSet, "")
-		if err := c.check(fields); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.check(c.collect(nil, doc.OperationDefinitions[operation].SelectionSet, ""))
 }
 
 func (c *mergeCheck) collect(out []scoped, set int, on string) []scoped {
@@ -51,19 +45,26 @@ func (c *mergeCheck) collect(out []scoped, set int, on string) []scoped {
 		case ast.SelectionKindField:
 			out = append(out, scoped{selection.Ref, on})
 		case ast.SelectionKindInlineFragment:
-			inner, ok := c.doc.InlineFragmentSelectionSet(selection.Ref)
-			if !ok {
-				continue
+			if inner, ok := c.doc.InlineFragmentSelectionSet(selection.Ref); ok {
+				out = c.collect(out, inner, c.scope(on, c.doc.InlineFragmentTypeConditionNameString(selection.Ref)))
 			}
-			scope := on
-			name := c.doc.InlineFragmentTypeConditionNameString(selection.Ref)
-			if node, ok := c.schema.NodeByNameStr(name); ok && node.Kind == ast.NodeKindObjectTypeDefinition {
-				scope = name
+		case ast.SelectionKindFragmentSpread:
+			fragment, ok := c.doc.FragmentDefinitionRef(c.doc.FragmentSpreadNameBytes(selection.Ref))
+			if ok && c.doc.FragmentDefinitions[fragment].HasSelections {
+				out = c.collect(out, c.doc.FragmentDefinitions[fragment].SelectionSet,
+					c.scope(on, c.doc.FragmentDefinitionTypeNameString(fragment)))
 			}
-			out = c.collect(out, inner, scope)
 		}
 	}
 	return out
+}
+
+// scope returns the object type that a fragment narrows to, or the one around it.
+func (c *mergeCheck) scope(on, typeName string) string {
+	if node, ok := c.schema.NodeByNameStr(typeName); ok && node.Kind == ast.NodeKindObjectTypeDefinition {
+		return typeName
+	}
+	return on
 }
 
 // check compares the fields of one response object, and then what they select.
@@ -121,9 +122,29 @@ func (c *mergeCheck) checkGroup(name string, group []scoped) error {
 	return nil
 }
 
+// same reports whether two fields have the same name and arguments. Values are
+// compared as they are written.
 func (c *mergeCheck) same(a, b int) bool {
-	return c.doc.FieldNameString(a) == c.doc.FieldNameString(b) &&
-		c.doc.ArgumentSetsAreEquals(c.doc.FieldArguments(a), c.doc.FieldArguments(b))
+	if c.doc.FieldNameString(a) != c.doc.FieldNameString(b) {
+		return false
+	}
+	left, right := c.doc.FieldArguments(a), c.doc.FieldArguments(b)
+	if len(left) != len(right) {
+		return false
+	}
+	for _, ref := range left {
+		other, ok := c.doc.FieldArgument(b, c.doc.ArgumentNameBytes(ref))
+		if !ok || c.value(ref) != c.value(other) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *mergeCheck) value(argument int) string {
+	var out strings.Builder
+	_ = c.doc.PrintValue(c.doc.ArgumentValue(argument), &out) // a Builder takes everything
+	return out.String()
 }
 
 func (c *mergeCheck) conflict(name string, field int) error {

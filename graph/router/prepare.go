@@ -146,6 +146,9 @@ func (r *Router) plan(d *document, key planKey) (*operation, error) {
 	defer r.tools.Put(tools)
 	var report operationreport.Report
 	doc := &d.ast
+	if err := checkMerging(r.graph.client, doc, d.operation); err != nil {
+		return nil, err
+	}
 	doc.Input.Variables = conditionVariables(d.conditions, key.conditions)
 	// Always the named variant, and all of it against the client schema: a pooled
 	// normalizer keeps the name of its last operation, and the router schema would
@@ -157,9 +160,6 @@ func (r *Router) plan(d *document, key planKey) (*operation, error) {
 	if report.HasErrors() {
 		locate(&report, key.text, d.name)
 		return nil, reportError(report)
-	}
-	if err := checkMerging(r.graph.client, doc); err != nil {
-		return nil, err
 	}
 	op := &operation{kind: d.kind, hash: xxhash.Sum64String(key.text + key.name + key.conditions)}
 	declared, err := readDeclared(r.graph.inputs, doc)
