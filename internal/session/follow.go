@@ -43,13 +43,18 @@ func (r *Revocations) followPostgres(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		bounded, cancel := context.WithTimeout(ctx, pollEvery)
-		if err := r.poll(bounded); err != nil && ctx.Err() == nil && r.postgresFeed.lost() {
-			r.logger.ErrorContext(ctx, "revocations: PostgreSQL does not answer", "error", err)
-		}
-		cancel()
-		r.set.dropExpired(r.clock())
+		r.tick(ctx)
 	}
+}
+
+// tick is one turn of followPostgres.
+func (r *Revocations) tick(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	if err := r.poll(bounded); err != nil && ctx.Err() == nil && r.postgresFeed.lost() {
+		r.logger.ErrorContext(ctx, "revocations: PostgreSQL does not answer", "error", err)
+	}
+	r.set.dropExpired(r.clock())
 }
 
 // poll applies the rows of all transactions that had not ended at the last poll.
