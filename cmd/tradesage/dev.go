@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/internal/backing"
+)
+
+// devCommand serves everything on this machine. Its databases, secrets and
+// accounts are private to the data folder, and known passwords work here only.
+type devCommand struct {
+	Listen        string `env:"TRADESAGE_LISTEN" default:"127.0.0.1:8001" help:"Address to serve at."`
+	MetricsListen string `env:"TRADESAGE_METRICS_LISTEN" default:"127.0.0.1:9090" help:"Address of /metrics and pprof."`
+	Data          string `env:"TRADESAGE_DATA" default:".tradesage" type:"path" help:"Folder of the private databases."`
+	Reset         bool   `help:"Remove the data first."`
+	LogLevel      string `env:"TRADESAGE_LOG_LEVEL" enum:"debug,info,warn,error" default:"warn" help:"Least level that is logged: debug, info, warn or error."`
+}
+
+const (
+	devShards   = 4
+	devBlanks   = 8
+	devDatabase = "tradesage"
+)
+
+// Run starts, serves until ctx ends, and stops its databases.
+func (d devCommand) Run(ctx context.Context) (err error) {
+	out := &steps{w: os.Stdout, began: time.Now()}
+	c := config{
+		Listen: d.Listen, MetricsListen: d.MetricsListen, LogLevel: d.LogLevel, LogFormat: "text",
+		Introspection: true, Blanks: devBlanks, DrainTime: 5 * time.Second,
+		Identity: identityConfig{Audience: "tradesage", AccessTTL: 15 * time.Minute, SessionTTL: 720 * time.Hour},
+	}
+	logger := c.logger(os.Stderr)
+	// Take the ports first: a busy one should cost nobody a start of databases.
+	listeners, err := listen(d.Listen, d.MetricsListen)
+	if err != nil {
+		return err
+	}
+	defer listeners.close()
+
+	if d.Reset {
+		if err := backing.Reset(ctx, d.Data, logger); err != nil {
+			return err
+		}
+		out.say("removed the data in %s", d.Data)
+	}
+	services, err := backing.Start(ctx, backing.Options{Dir: d.Data, Postgres: true, Redis: true, Logger: out.logger()})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, services.Close())
+		fmt.Println("stopped")
+	}()
+	out.say("PostgreSQL and Redis answer, data in %s", services.Dir())
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-services.Done():
+			cancel(services.Err())
+		case <-ctx.Done():
+		}
+	}()
+
+	if err := devSecrets(services.Dir(), &c); err != nil {
+		return err
+	}
+	c.RedisURL = services.RedisURL()
+	c.Database.URL = services.PostgresURL("nobody", "", devDatabase)
+	c.Database.ConnsPerShard, c.Database.ConnsPerService = 4, 4
+	if err := c.validate(); err != nil {
+		return err
+	}
+	secret, err := c.Database.secret()
+	if err != nil {
+		return err
+	}
+	report, err := db.Migrate(ctx, db.MigrateOptions{
+		AdminURL: services.PostgresURL("postgres", services.SuperuserPassword(), devDatabase),
+		URL:      c.Database.URL, Secret: secret, Shards: devShards, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	if len(report.Failures) > 0 {
+		return fmt.Errorf("tenant %s: %s", report.Failures[0].Tenant, report.Failures[0].Message)
+	}
+	out.say("schemas are up to date (%d platform and %d tenant migrations new)", report.Platform, report.Blueprints)
+
+	a, err := build(ctx, c, logger, modeDev)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	if err := a.seed(ctx); err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	out.say("tenants and accounts are seeded")
+	err = a.serve(ctx, listeners, func() { out.welcome(c) })
+	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// devSecrets reads or makes the folder's secrets.
+func devSecrets(dir string, c *config) error {
+	path := filepath.Join(dir, "secrets.json")
+	var kept struct{ Database, MasterKey string }
+	text, err := os.ReadFile(path) //nolint:gosec // in our own data folder
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		kept.Database, kept.MasterKey = randomKey(), randomKey()
+		if text, err = json.Marshal(kept); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	default:
+		if err := json.Unmarshal(text, &kept); err != nil {
+			return fmt.Errorf("%s is damaged; start with --reset: %w", path, err)
+		}
+	}
+	c.Database.Secret, c.Identity.MasterKey = kept.Database, kept.MasterKey
+	return nil
+}
+
+func randomKey() string {
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	return base64.StdEncoding.EncodeToString(key[:])
+}
+
+// steps tells a person at a terminal how the start goes on.
+type steps struct {
+	w     io.Writer
+	began time.Time
+}
+
+func (s *steps) say(format string, args ...any) {
+	fmt.Fprintf(s.w, "%6.2fs  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// logger turns another package's progress into steps.
+func (s *steps) logger() *slog.Logger {
+	return slog.New(stepHandler{s})
+}
+
+type stepHandler struct{ *steps }
+
+func (stepHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (h stepHandler) Handle(_ context.Context, r slog.Record) error {
+	h.say("%s", r.Message)
+	return nil
+}
+func (h stepHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+func (h stepHandler) WithGroup(string) slog.Handler      { return h }
+
+// welcome ends the start with what one needs next.
+func (s *steps) welcome(c config) {
+	s.say("ready")
+	base := c.PublicURL
+	fmt.Fprintf(s.w, `
+  GraphQL   %[1]s/graphql          SDL      %[1]s/schema.graphql
+  Ready?    %[1]s/readyz           Mail     %[1]s/dev/mail
+  Metrics   http://%[2]s/metrics
+
+  Accounts, all with the password %[3]s:
+%[4]s
+  Sign in, and read who you are:
+
+  TOKEN=$(curl -s %[1]s/graphql -H 'Content-Type: application/json' -d '{"query":"mutation { login(input: {email: \"owner@acme.test\", password: \"%[3]s\"}) { accessToken } }"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
+  curl -s %[1]s/graphql -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"query":"{ me { id email tenant { id name } sessions(first: 5) { edges { node { id device { name } current lastSeenAt } } } } }"}'
+
+  Ctrl-C stops everything.
+`, base, c.MetricsListen, seedPassword, accountList())
+}
+
+func accountList() string {
+	var b strings.Builder
+	for _, account := range seedAccounts {
+		fmt.Fprintf(&b, "    %-24s %s of %s\n", account.email, account.role, account.tenant)
+	}
+	return b.String()
+}
+
+// sockets are the listeners of one process.
+type sockets struct{ public, metrics net.Listener }
+
+func (s sockets) close() {
+	_ = s.public.Close() // closed already after serving
+	_ = s.metrics.Close()
+}
+
+// listen opens both listeners, or says which address is taken.
+func listen(public, metrics string) (sockets, error) {
+	var s sockets
+	var err error
+	if s.public, err = net.Listen("tcp", public); err != nil {
+		return s, fmt.Errorf("cannot listen at %s (choose another with --listen): %w", public, err)
+	}
+	if s.metrics, err = net.Listen("tcp", metrics); err != nil {
+		_ = s.public.Close()
+		return s, fmt.Errorf("cannot listen at %s (choose another with --metrics-listen): %w", metrics, err)
+	}
+	return s, nil
+}

@@ -1,0 +1,257 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The tests here drive the built program as its users do: over HTTP, and with
+// signals.
+
+var built struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.path != "" {
+		_ = os.RemoveAll(filepath.Dir(built.path))
+	}
+	os.Exit(code)
+}
+
+// binary builds the program once.
+func binary(t *testing.T) string {
+	t.Helper()
+	built.once.Do(func() {
+		dir, err := os.MkdirTemp("", "tradesage-e2e-")
+		if err != nil {
+			built.err = err
+			return
+		}
+		built.path = filepath.Join(dir, "tradesage")
+		if out, err := exec.Command("go", "build", "-o", built.path, ".").CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+// freePort returns an address that nobody listens at.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// dataFolder is a short path that PostgreSQL's user can reach.
+func dataFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tradesage-e2e-data-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // its parent's protection is enough
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "data")
+}
+
+// process is one running tradesage.
+type process struct {
+	cmd  *exec.Cmd
+	url  string
+	ops  string
+	took time.Duration
+
+	mu     sync.Mutex
+	output bytes.Buffer
+	ended  chan error
+}
+
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.Write(b)
+}
+
+func (p *process) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.String()
+}
+
+// launch starts dev and returns at once.
+func launch(t *testing.T, data string, args ...string) *process {
+	t.Helper()
+	p := &process{ended: make(chan error, 1)}
+	public, ops := freePort(t), freePort(t)
+	p.url, p.ops = "http://"+public, "http://"+ops
+	p.cmd = exec.Command(binary(t), append([]string{"dev", "--listen", public, "--metrics-listen", ops, "--data", data}, args...)...)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.ended <- p.cmd.Wait(); close(p.ended) }()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGKILL)
+		<-p.ended
+	})
+	return p
+}
+
+// start starts dev and waits until it is ready.
+func start(t *testing.T, data string, args ...string) *process {
+	t.Helper()
+	began := time.Now()
+	p := launch(t, data, args...)
+	deadline, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-p.ended:
+			t.Fatalf("dev ended: %v\n%s", err, p.text())
+		case <-deadline:
+			t.Fatalf("dev was not ready within a minute\n%s", p.text())
+		case <-tick.C:
+			if strings.Contains(p.text(), "Ctrl-C stops everything") {
+				p.took = time.Since(began)
+				return p
+			}
+		}
+	}
+}
+
+// interrupt is Ctrl-C; it returns how the program ended.
+func (p *process) interrupt(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-p.ended:
+		if err != nil {
+			t.Errorf("dev ended with %v\n%s", err, p.text())
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatalf("dev did not end\n%s", p.text())
+	}
+}
+
+type gqlError struct {
+	Message    string
+	Path       []any
+	Extensions struct{ Code, Field string }
+}
+
+type gqlResponse struct {
+	Status int `json:"-"`
+	Data   map[string]any
+	Errors []gqlError
+}
+
+func (r gqlResponse) code() string {
+	if len(r.Errors) == 0 {
+		return ""
+	}
+	return r.Errors[0].Extensions.Code
+}
+
+// ask sends one operation; an empty token is an anonymous request.
+func (p *process) ask(t *testing.T, token, query string, variables map[string]any) gqlResponse {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/graphql", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, p.text())
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := gqlResponse{Status: resp.StatusCode}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return answer
+}
+
+const loginMutation = `mutation ($email: String!, $password: String!, $tenant: String) {
+	login(input: {email: $email, password: $password, tenant: $tenant}) { accessToken refreshToken expiresIn user { id email } } }`
+
+// signIn returns an access token and the user's id.
+func (p *process) signIn(t *testing.T, email string) (token, id string) {
+	t.Helper()
+	answer := p.ask(t, "", loginMutation, map[string]any{"email": email, "password": "tradesage-dev"})
+	if len(answer.Errors) > 0 {
+		t.Fatalf("login of %s: %+v", email, answer.Errors)
+	}
+	login := answer.Data["login"].(map[string]any)
+	return login["accessToken"].(string), login["user"].(map[string]any)["id"].(string)
+}
+
+func (p *process) get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url) //nolint:gosec,noctx // an address of this test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// dig walks into a decoded response.
+func dig(v any, path ...any) any {
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v = m[step]
+		case int:
+			list, _ := v.([]any)
+			if step >= len(list) {
+				return nil
+			}
+			v = list[step]
+		}
+	}
+	return v
+}

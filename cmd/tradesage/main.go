@@ -1,0 +1,67 @@
+// Command tradesage is the whole of TradeSage in one program: the services, the
+// migrations, and a development server that brings its own databases.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "development"
+
+// commands are the program's commands and their flags.
+type commands struct {
+	Dev     devCommand     `cmd:"" help:"Serve everything on this machine, with private databases, seeded tenants and a dev mailbox."`
+	Serve   serveCommand   `cmd:"" help:"Serve everything against the configured PostgreSQL and Redis."`
+	Migrate migrateCommand `cmd:"" help:"Bring the platform's schema and every tenant's schema up to date."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+type versionCommand struct{}
+
+// Run prints the version and what built it.
+func (versionCommand) Run() error {
+	_, err := fmt.Printf("tradesage %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "tradesage:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	// The first signal asks for an orderly end; a second one ends at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	var cli commands
+	parser, err := kong.New(&cli,
+		kong.Name("tradesage"),
+		kong.Description("The backend of a multi-tenant trading platform: one federated GraphQL API."),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return err
+	}
+	err = command.Run()
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil // asked to end
+	}
+	return err
+}

@@ -1,0 +1,37 @@
+package main_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+func TestServeRefusesBadConfiguration(t *testing.T) {
+	t.Parallel()
+	key := "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+	good := map[string]string{
+		"TRADESAGE_DATABASE_URL": "postgres://127.0.0.1:1/none", "TRADESAGE_DATABASE_SECRET": key,
+		"TRADESAGE_MASTER_KEY": key, "TRADESAGE_REDIS_URL": "redis://127.0.0.1:1/0",
+	}
+	for name, bad := range map[string]string{
+		"TRADESAGE_DATABASE_URL": "", "TRADESAGE_DATABASE_SECRET": "c2hvcnQ=", "TRADESAGE_MASTER_KEY": "not base64!",
+		"TRADESAGE_REDIS_URL": "", "TRADESAGE_PUBLIC_URL": "ftp://x", "TRADESAGE_BLANKS": "-1", "TRADESAGE_ACCESS_TOKEN_TTL": "1s",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), binary(t), "serve", "--listen", freePort(t), "--metrics-listen", freePort(t))
+			for k, v := range good {
+				if k != name {
+					cmd.Env = append(cmd.Env, k+"="+v)
+				}
+			}
+			if bad != "" {
+				cmd.Env = append(cmd.Env, name+"="+bad)
+			}
+			out, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), name) {
+				t.Errorf("got %v, want %s named in:\n%s", err, name, out)
+			}
+		})
+	}
+}
