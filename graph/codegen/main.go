@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"path/filepath"
@@ -16,8 +17,10 @@ import (
 )
 
 func main() {
+	log.SetOutput(io.Discard) // gqlgen tells of every resolver that it adds
 	if err := run(os.Args[1:]); err != nil {
-		log.Fatal("codegen: ", err)
+		fmt.Fprintln(os.Stderr, "codegen:", err)
+		os.Exit(1)
 	}
 }
 

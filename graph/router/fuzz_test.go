@@ -1,6 +1,10 @@
 package router
 
 import (
+"time"
+"runtime"
+"fmt"
+
 	"bytes"
 	"context"
 	"encoding/json"
@@ -18,7 +22,9 @@ import (
 // nothing answers each fetch with a null.
 type nothing struct{}
 
-func (nothing) Execute(context.Context, string, string, []byte) []byte { return []byte(`{"data":null}`) }
+func (nothing) Execute(context.Context, string, string, []byte) []byte {
+	return []byte(`{"data":null}`)
+}
 
 // FuzzPrepare sends any bytes as a request: nothing panics, every answer is a
 // GraphQL response whose errors have known codes, and nothing is our fault.
@@ -55,6 +61,8 @@ func FuzzPrepare(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		log.Reset()
+		tm := time.AfterFunc(2*time.Second, func() { buf := make([]byte, 1<<20); n := runtime.Stack(buf, true); os.WriteFile(fmt.Sprintf("/tmp/slow-%d", time.Now().UnixNano()), append(append([]byte{}, body...), append([]byte("\n-----\n"), buf[:n]...)...), 0o644) })
+		defer tm.Stop()
 		request, err := parseRequest(body)
 		if err == nil {
 			_, err = r.prepare(context.Background(), request.query, request.operationName, request.variables)

@@ -284,8 +284,9 @@ type Mutation {
   """
   Signs in with e-mail address and password and starts a session. A wrong
   address, a wrong password and a tenant that one is no member of all answer
-  UNAUTHENTICATED alike. Too many attempts answer RATE_LIMITED, a service that is
-  busy UNAVAILABLE; both say when to try again.
+  UNAUTHENTICATED alike. An account of no tenant is FORBIDDEN, a tenant that is
+  closed or not ready TENANT_SUSPENDED or TENANT_NOT_READY. When too many sign in
+  at once, the answer is RATE_LIMITED and says when to try again.
   """
   login(
     "Who signs in, and to which tenant."
