@@ -1,10 +1,6 @@
 package router
 
 import (
-"time"
-"runtime"
-"fmt"
-
 	"bytes"
 	"context"
 	"encoding/json"
@@ -61,8 +57,6 @@ func FuzzPrepare(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		log.Reset()
-		tm := time.AfterFunc(2*time.Second, func() { buf := make([]byte, 1<<20); n := runtime.Stack(buf, true); os.WriteFile(fmt.Sprintf("/tmp/slow-%d", time.Now().UnixNano()), append(append([]byte{}, body...), append([]byte("\n-----\n"), buf[:n]...)...), 0o644) })
-		defer tm.Stop()
 		request, err := parseRequest(body)
 		if err == nil {
 			_, err = r.prepare(context.Background(), request.query, request.operationName, request.variables)
