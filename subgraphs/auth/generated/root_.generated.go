@@ -304,7 +304,7 @@ type Mutation {
 input LoginInput {
   "The e-mail address of the account. Upper and lower case are the same."
   email: String!
-  "The password of the account, at most 1024 bytes."
+  "The password of the account, at most 512 bytes."
   password: String!
   """
   The slug of the tenant to act in, as "acme". May be left out by members of one
