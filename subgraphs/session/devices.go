@@ -17,9 +17,11 @@ type withDevices struct {
 }
 
 func (s withDevices) Exec(ctx context.Context) graphql.ResponseHandler {
-	return s.ExecutableSchema.Exec(context.WithValue(ctx, devicesKey{}, &devices{
-		load: s.sessions.DevicesByID, found: map[uuid.UUID]*session.Device{}, errs: map[uuid.UUID]error{},
-	}))
+	next := s.ExecutableSchema.Exec(ctx)
+	batch := &devices{load: s.sessions.DevicesByID, found: map[uuid.UUID]*session.Device{}, errs: map[uuid.UUID]error{}}
+	return func(ctx context.Context) *graphql.Response {
+		return next(context.WithValue(ctx, devicesKey{}, batch))
+	}
 }
 
 type devicesKey struct{}
