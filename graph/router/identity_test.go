@@ -33,7 +33,9 @@ func TestIdentityTravelsToLocalSubgraphs(t *testing.T) {
 	const body = `{"query":"{ whoami again: whoami }"}`
 	for range 3 {
 		for token, caller := range callers {
-			var got struct{ Data struct{ Whoami, Again string } }
+			var got struct {
+				Data struct{ Whoami, Again string }
+			}
 			answer := post(s.router, body, "Authorization", token)
 			if err := json.Unmarshal([]byte(answer.body), &got); err != nil {
 				t.Fatal(err)
