@@ -16,7 +16,7 @@ import (
 const copyAuditEvent = `-- name: CopyAuditEvent :exec
 INSERT INTO audit_events (id, tenant_id, actor_id, session_id, action, target, request_id, details, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-ON CONFLICT DO NOTHING
+ON CONFLICT (id) DO NOTHING
 `
 
 type CopyAuditEventParams struct {
@@ -31,8 +31,7 @@ type CopyAuditEventParams struct {
 	CreatedAt time.Time
 }
 
-// Idempotent: the relay may deliver an event twice. No conflict target: naming
-// one would need the right to read, which the relay has not.
+// Idempotent: the relay may deliver an event twice.
 func (q *Queries) CopyAuditEvent(ctx context.Context, arg CopyAuditEventParams) error {
 	_, err := q.db.Exec(ctx, copyAuditEvent,
 		arg.ID,

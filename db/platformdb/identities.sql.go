@@ -123,7 +123,7 @@ func (q *Queries) ListLoginTenants(ctx context.Context, identityID uuid.UUID) ([
 	return items, nil
 }
 
-const setFirstPassword = `-- name: SetFirstPassword :exec
+const setFirstPassword = `-- name: SetFirstPassword :execrows
 INSERT INTO password_credentials (identity_id, hash, changed_at) VALUES ($1, $2, $3)
 ON CONFLICT (identity_id) DO NOTHING
 `
@@ -135,7 +135,10 @@ type SetFirstPasswordParams struct {
 }
 
 // Never replaces a password: that is a change, with its own checks.
-func (q *Queries) SetFirstPassword(ctx context.Context, arg SetFirstPasswordParams) error {
-	_, err := q.db.Exec(ctx, setFirstPassword, arg.IdentityID, arg.Hash, arg.ChangedAt)
-	return err
+func (q *Queries) SetFirstPassword(ctx context.Context, arg SetFirstPasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setFirstPassword, arg.IdentityID, arg.Hash, arg.ChangedAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

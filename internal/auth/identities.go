@@ -65,7 +65,8 @@ func (a *Auth) EnsureIdentity(ctx context.Context, n NewIdentity) (uuid.UUID, er
 			return err
 		}
 		id = kept
-		if err := q.SetFirstPassword(ctx, platformdb.SetFirstPasswordParams{IdentityID: id, Hash: hash, ChangedAt: now}); err != nil {
+		n, err := q.SetFirstPassword(ctx, platformdb.SetFirstPasswordParams{IdentityID: id, Hash: hash, ChangedAt: now})
+		if err != nil || n == 0 { // somebody else was first
 			return err
 		}
 		return audit.RecordPlatform(ctx, q, nil, audit.Event{Action: "identity.create", Target: id.String()})

@@ -92,7 +92,7 @@ func (e *env) user(t *testing.T, tenant db.Tenant) *identity.Caller {
 	if err := q.CreateIdentity(t.Context(), platformdb.CreateIdentityParams{ID: id, Email: id.String() + "@example.test"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.SetFirstPassword(t.Context(), platformdb.SetFirstPasswordParams{IdentityID: id, Hash: "$argon2id$", ChangedAt: e.clock.Now()}); err != nil {
+	if _, err := q.SetFirstPassword(t.Context(), platformdb.SetFirstPasswordParams{IdentityID: id, Hash: "$argon2id$", ChangedAt: e.clock.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.AddMembership(t.Context(), id, tenant.ID()); err != nil {

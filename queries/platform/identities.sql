@@ -22,7 +22,7 @@ ON CONFLICT (email) DO NOTHING;
 -- name: GetIdentityIDByEmail :one
 SELECT id FROM identities WHERE email = @email;
 
--- name: SetFirstPassword :exec
+-- name: SetFirstPassword :execrows
 -- Never replaces a password: that is a change, with its own checks.
 INSERT INTO password_credentials (identity_id, hash, changed_at) VALUES (@identity_id, @hash, @changed_at)
 ON CONFLICT (identity_id) DO NOTHING;
