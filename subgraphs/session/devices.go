@@ -17,11 +17,18 @@ type withDevices struct {
 }
 
 func (s withDevices) Exec(ctx context.Context) graphql.ResponseHandler {
-	next := s.ExecutableSchema.Exec(ctx)
-	batch := &devices{load: s.sessions.DevicesByID, found: map[uuid.UUID]*session.Device{}, errs: map[uuid.UUID]error{}}
-	return func(ctx context.Context) *graphql.Response {
-		return next(context.WithValue(ctx, devicesKey{}, batch))
+	respond := s.ExecutableSchema.Exec(ctx)
+	return func(ctx context.Context) *graphql.Response { // it gets a context of its own
+		return respond(withBatch(ctx, s.sessions.DevicesByID))
 	}
+}
+
+type loadDevices func(context.Context, []uuid.UUID) ([]*session.Device, error)
+
+func withBatch(ctx context.Context, load loadDevices) context.Context {
+	return context.WithValue(ctx, devicesKey{}, &devices{
+		load: load, found: map[uuid.UUID]*session.Device{}, errs: map[uuid.UUID]error{},
+	})
 }
 
 type devicesKey struct{}
@@ -30,7 +37,7 @@ type devicesKey struct{}
 // asked for: one query a page, none if no device is selected, and no waiting for
 // others to ask.
 type devices struct {
-	load func(context.Context, []uuid.UUID) ([]*session.Device, error)
+	load loadDevices
 
 	mu       sync.Mutex
 	expected []uuid.UUID
