@@ -1,0 +1,165 @@
+package user_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/tenantdb"
+	"github.com/tradesage/tradesage/graph/subgraph"
+	"github.com/tradesage/tradesage/internal/dbtest"
+	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/user"
+	usergraph "github.com/tradesage/tradesage/subgraphs/user"
+)
+
+func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
+
+type fixture struct {
+	*dbtest.Env
+	server *subgraph.Server
+	in     db.Tenant
+	ada    uuid.UUID
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	env := dbtest.New(t)
+	f := &fixture{Env: env, in: env.Tenant(t)}
+	f.server = subgraph.New("user", usergraph.New(user.New(env.DB.Store(db.ServiceUser))),
+		subgraph.Options{Logger: slog.New(slog.DiscardHandler)})
+	f.ada = f.person(t, f.in, "ada@acme.test")
+	return f
+}
+
+func (f *fixture) person(t *testing.T, in db.Tenant, email string) uuid.UUID {
+	t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	if _, err := f.DB.Store(db.ServiceUser).Tenant(in).UpsertUser(t.Context(), tenantdb.UpsertUserParams{ID: id, Email: email, DisplayName: "Ada"}); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func as(t *testing.T, in db.Tenant, subject uuid.UUID) context.Context {
+	return identity.NewContext(t.Context(), &identity.Caller{
+		Subject: subject, Session: uuid.Must(uuid.NewV7()), Tenant: in, Expires: time.Now().Add(time.Hour),
+	})
+}
+
+type response struct {
+	Data   any
+	Errors []struct {
+		Message    string
+		Path       []any
+		Extensions struct{ Code, Field string }
+	}
+}
+
+func (f *fixture) execute(t *testing.T, ctx context.Context, query string, variables any) response {
+	t.Helper()
+	encoded, err := json.Marshal(variables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r response
+	if err := json.Unmarshal(f.server.Execute(ctx, query, "", encoded), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func wantCode(t *testing.T, what string, r response, code, field string) {
+	t.Helper()
+	if len(r.Errors) != 1 || r.Errors[0].Extensions.Code != code || r.Errors[0].Extensions.Field != field {
+		t.Errorf("%s: %+v, want %s of %q", what, r, code, field)
+	}
+}
+
+func TestMe(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	got := f.execute(t, as(t, f.in, f.ada), "{ me { id email displayName locale timeZone tenant { id } } }", nil)
+	want := map[string]any{"me": map[string]any{
+		"id": f.ada.String(), "email": "ada@acme.test", "displayName": "Ada", "locale": "en", "timeZone": "UTC",
+		"tenant": map[string]any{"id": f.in.ID().String()},
+	}}
+	if diff := cmp.Diff(any(want), got.Data); diff != "" || len(got.Errors) > 0 {
+		t.Error(diff, got.Errors)
+	}
+	times := f.execute(t, as(t, f.in, f.ada), "{ me { createdAt } }", nil)
+	created, _ := times.Data.(map[string]any)["me"].(map[string]any)["createdAt"].(string)
+	if moment, err := time.Parse(time.RFC3339Nano, created); err != nil || created[len(created)-1] != 'Z' || time.Since(moment) > time.Hour {
+		t.Errorf("createdAt %q, want now in UTC", created)
+	}
+}
+
+func TestEveryRootFieldNeedsACaller(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	wantCode(t, "me", f.execute(t, t.Context(), "{ me { id } }", nil), "UNAUTHENTICATED", "")
+	wantCode(t, "updateProfile", f.execute(t, t.Context(),
+		`mutation { updateProfile(input: {displayName: "x"}) { user { id } } }`, nil), "UNAUTHENTICATED", "")
+}
+
+func TestUpdateProfile(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const change = "mutation($input: UpdateProfileInput!) { updateProfile(input: $input) { user { displayName locale } } }"
+	ctx := as(t, f.in, f.ada)
+	got := f.execute(t, ctx, change, map[string]any{"input": map[string]any{"displayName": " Ada L. ", "locale": nil}})
+	want := map[string]any{"updateProfile": map[string]any{"user": map[string]any{"displayName": "Ada L.", "locale": "en"}}}
+	if diff := cmp.Diff(any(want), got.Data); diff != "" || len(got.Errors) > 0 {
+		t.Error(diff, got.Errors)
+	}
+	for _, c := range []struct {
+		input map[string]any
+		field string
+	}{
+		{map[string]any{}, "input"},
+		{map[string]any{"locale": nil}, "input"},
+		{map[string]any{"locale": "nowhere at all"}, "input.locale"},
+		{map[string]any{"displayName": "x", "timeZone": "Mars/Olympus"}, "input.timeZone"},
+	} {
+		wantCode(t, "bad input", f.execute(t, ctx, change, map[string]any{"input": c.input}), "INVALID_INPUT", c.field)
+	}
+	after := f.execute(t, ctx, "{ me { displayName } }", nil)
+	if diff := cmp.Diff(any(map[string]any{"me": map[string]any{"displayName": "Ada L."}}), after.Data); diff != "" {
+		t.Errorf("a refused change was made: %s", diff)
+	}
+}
+
+// Attacks on the subgraph's own port: keys of others answer as keys of nothing.
+func TestEntitiesOfOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	elsewhere := f.Env.Tenant(t)
+	bob, stranger := f.person(t, f.in, "bob@acme.test"), f.person(t, elsewhere, "ada@acme.test")
+	const query = "query($keys: [_Any!]!) { _entities(representations: $keys) { ... on User { id email } } }"
+	keys := func(ids ...any) map[string]any {
+		all := make([]any, len(ids))
+		for i, id := range ids {
+			// What else a representation says must not matter.
+			all[i] = map[string]any{"__typename": "User", "id": id, "email": "ada@acme.test", "tenant": map[string]any{"id": elsewhere.ID()}}
+		}
+		return map[string]any{"keys": all}
+	}
+	ctx := as(t, f.in, f.ada)
+	got := f.execute(t, ctx, query, keys(stranger, bob, f.ada, uuid.Must(uuid.NewV7()), uuid.Nil))
+	self := map[string]any{"id": f.ada.String(), "email": "ada@acme.test"}
+	if diff := cmp.Diff(any(map[string]any{"_entities": []any{nil, nil, self, nil, nil}}), got.Data); diff != "" || len(got.Errors) > 0 {
+		t.Error(diff, got.Errors)
+	}
+	wantCode(t, "no caller", f.execute(t, t.Context(), query, keys(f.ada)), "UNAUTHENTICATED", "")
+	for _, bad := range []any{"1", nil, 7, "{" + f.ada.String() + "}", "' OR 1=1 --", []any{f.ada}} {
+		wantCode(t, "malformed key", f.execute(t, ctx, query, keys(f.ada, bad)), "INVALID_INPUT", "representations")
+	}
+	wantCode(t, "no type", f.execute(t, ctx, query, map[string]any{"keys": []any{map[string]any{"id": f.ada}}}), "INVALID_INPUT", "representations")
+}
