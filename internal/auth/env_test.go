@@ -60,9 +60,9 @@ type env struct {
 	token       TokenOptions
 }
 
-func newEnv(t *testing.T) *env { return newEnvOn(t, dbtest.New(t)) }
+func newEnv(t testing.TB) *env { return newEnvOn(t, dbtest.New(t)) }
 
-func newEnvOn(t *testing.T, base *dbtest.Env) *env {
+func newEnvOn(t testing.TB, base *dbtest.Env) *env {
 	t.Helper()
 	e := &env{Env: base, clock: newClock()}
 	quiet := slog.New(slog.DiscardHandler)
@@ -105,7 +105,7 @@ func newEnvOn(t *testing.T, base *dbtest.Env) *env {
 }
 
 // member makes somebody with the password above who belongs to the tenants.
-func (e *env) member(t *testing.T, tenants ...db.Tenant) (id uuid.UUID, email string) {
+func (e *env) member(t testing.TB, tenants ...db.Tenant) (id uuid.UUID, email string) {
 	t.Helper()
 	email = "p" + uuid.NewString()[:8] + "@example.test"
 	must(t, func() (err error) {
@@ -119,7 +119,7 @@ func (e *env) member(t *testing.T, tenants ...db.Tenant) (id uuid.UUID, email st
 }
 
 // login signs a fresh member of the tenant in.
-func (e *env) login(t *testing.T, tenant db.Tenant) *LoginResult {
+func (e *env) login(t testing.TB, tenant db.Tenant) *LoginResult {
 	t.Helper()
 	_, email := e.member(t, tenant)
 	var result *LoginResult
@@ -131,26 +131,26 @@ func (e *env) login(t *testing.T, tenant db.Tenant) *LoginResult {
 }
 
 // exec runs SQL as the superuser, to set up what no service may do.
-func (e *env) exec(t *testing.T, sql string, args ...any) {
+func (e *env) exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
 	must(t, func() error { _, err := e.Connect(t, "postgres").Exec(context.Background(), sql, args...); return err })
 }
 
 // count runs SQL that counts, as the superuser.
-func (e *env) count(t *testing.T, sql string, args ...any) (n int) {
+func (e *env) count(t testing.TB, sql string, args ...any) (n int) {
 	t.Helper()
 	must(t, func() error { return e.Connect(t, "postgres").QueryRow(context.Background(), sql, args...).Scan(&n) })
 	return n
 }
 
-func must(t *testing.T, fn func() error) {
+func must(t testing.TB, fn func() error) {
 	t.Helper()
 	if err := fn(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func wantFault(t *testing.T, err error, code fault.Code, field string) {
+func wantFault(t testing.TB, err error, code fault.Code, field string) {
 	t.Helper()
 	f, ok := fault.As(err)
 	if !ok || f.Code != code || f.Field != field {

@@ -24,6 +24,8 @@ const (
 	// tenantFor is how long a tenant's state serves without being read again; a
 	// tenant's revocation ends it at once.
 	tenantFor = 10 * time.Second
+	// inactiveFor is the same for a tenant that cannot be used yet, or for now.
+	inactiveFor = time.Second
 	// touchEvery is how often one token's use is noted.
 	touchEvery = 30 * time.Second
 )
@@ -47,6 +49,8 @@ type Verifier struct {
 
 	tokens  *otter.Cache[[sha256.Size]byte, *verified]
 	tenants *otter.Cache[uuid.UUID, directoryEntry]
+	// directory fills tenants.
+	directory otter.Loader[uuid.UUID, directoryEntry]
 }
 
 // verified is a token whose signature and claims were found good.
@@ -93,6 +97,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 			jwt.WithTimeFunc(o.Token.Clock), jwt.WithStrictDecoding(),
 		),
 	}
+	v.directory = otter.LoaderFunc[uuid.UUID, directoryEntry](v.resolve)
 	var err error
 	v.tokens, err = otter.New(&otter.Options[[sha256.Size]byte, *verified]{
 		MaximumSize: o.CacheSize,
@@ -104,8 +109,13 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		return nil, fmt.Errorf("cache of tokens: %w", err)
 	}
 	v.tenants, err = otter.New(&otter.Options[uuid.UUID, directoryEntry]{
-		MaximumSize:       o.CacheSize,
-		ExpiryCalculator:  otter.ExpiryWriting[uuid.UUID, directoryEntry](tenantFor),
+		MaximumSize: o.CacheSize,
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[uuid.UUID, directoryEntry]) time.Duration {
+			if e.Value.state != db.TenantActive {
+				return inactiveFor
+			}
+			return tenantFor
+		}),
 		RefreshCalculator: otter.RefreshWriting[uuid.UUID, directoryEntry](tenantFor / 2),
 	})
 	if err != nil {
@@ -132,7 +142,8 @@ func (v *Verifier) Authenticate(ctx context.Context, token string) (*identity.Ca
 	if len(token) > MaxToken {
 		return nil, errUnauthenticated
 	}
-	key := sha256.Sum256([]byte(token))
+	var text [MaxToken]byte // on the stack, where a conversion would allocate
+	key := sha256.Sum256(text[:copy(text[:], token)])
 	now := v.options.Clock()
 	entry, hit := v.tokens.GetIfPresent(key)
 	if !hit || now.After(entry.caller.Expires.Add(v.options.Leeway)) {
@@ -141,7 +152,7 @@ func (v *Verifier) Authenticate(ctx context.Context, token string) (*identity.Ca
 			return nil, present(err)
 		}
 	}
-	place, err := v.tenants.Get(ctx, entry.caller.Tenant.ID(), otter.LoaderFunc[uuid.UUID, directoryEntry](v.resolve))
+	place, err := v.tenants.Get(ctx, entry.caller.Tenant.ID(), v.directory)
 	if err != nil {
 		return nil, present(err)
 	}
@@ -215,7 +226,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) 
 	if err != nil {
 		return nil, err
 	}
-	place, err := v.tenants.Get(ctx, tenantID, otter.LoaderFunc[uuid.UUID, directoryEntry](v.resolve))
+	place, err := v.tenants.Get(ctx, tenantID, v.directory)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ type env struct {
 	sessions *Sessions
 }
 
-func newEnv(t *testing.T) *env {
+func newEnv(t testing.TB) *env {
 	t.Helper()
 	e := &env{Env: dbtest.New(t), clock: newClock()}
 	e.live = NewLive(LiveOptions{Redis: e.Redis, Prefix: e.Prefix, Store: e.DB.PlatformStore(db.ServiceRouter), Logger: quiet})
@@ -57,7 +57,7 @@ func newEnv(t *testing.T) *env {
 }
 
 // process is the revocation state of one process of the environment.
-func (e *env) process(t *testing.T, client redis.UniversalClient) *Revocations {
+func (e *env) process(t testing.TB, client redis.UniversalClient) *Revocations {
 	t.Helper()
 	r, err := NewRevocations(RevocationsOptions{
 		Store: e.DB.PlatformStore(db.ServiceRouter), Redis: client, Prefix: e.Prefix,
@@ -70,7 +70,7 @@ func (e *env) process(t *testing.T, client redis.UniversalClient) *Revocations {
 }
 
 // follow runs r's feeds until the test ends.
-func follow(t *testing.T, r *Revocations) {
+func follow(t testing.TB, r *Revocations) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

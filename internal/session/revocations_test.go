@@ -26,7 +26,7 @@ func nowhere(t *testing.T) redis.UniversalClient {
 	return client
 }
 
-func load(t *testing.T, r *Revocations) *Revocations {
+func load(t testing.TB, r *Revocations) *Revocations {
 	t.Helper()
 	if err := r.Load(t.Context()); err != nil {
 		t.Fatal(err)
