@@ -28,36 +28,16 @@ func TestSchemas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, d := range schema.Definitions {
-			checkDefinition(t, file, d)
+		for _, d := range append(schema.Definitions, schema.Extensions...) {
+			root := d.Name == "Query" || d.Name == "Mutation" || d.Name == "Subscription"
+			for _, f := range d.Fields {
+				if root && !public[f.Name] && f.Directives.ForName("authenticated") == nil {
+					t.Errorf("%s: %s.%s lacks @authenticated", file, d.Name, f.Name)
+				}
+				if strings.HasSuffix(f.Type.Name(), "Connection") && (f.Arguments.ForName("first") == nil || f.Arguments.ForName("after") == nil) {
+					t.Errorf("%s: %s.%s is a list without first and after", file, d.Name, f.Name)
+				}
+			}
 		}
-	}
-}
-
-func checkDefinition(t *testing.T, file string, d *ast.Definition) {
-	t.Helper()
-	root := d.Name == "Query" || d.Name == "Mutation" || d.Name == "Subscription"
-	described(t, file, d.Name, root || d.Description != "")
-	for _, f := range d.Fields {
-		described(t, file, d.Name+"."+f.Name, f.Description != "")
-		for _, a := range f.Arguments {
-			described(t, file, d.Name+"."+f.Name+"("+a.Name+")", a.Description != "")
-		}
-		if root && !public[f.Name] && f.Directives.ForName("authenticated") == nil {
-			t.Errorf("%s: %s.%s lacks @authenticated", file, d.Name, f.Name)
-		}
-		if strings.HasSuffix(f.Type.Name(), "Connection") && (f.Arguments.ForName("first") == nil || f.Arguments.ForName("after") == nil) {
-			t.Errorf("%s: %s.%s is a list without first and after", file, d.Name, f.Name)
-		}
-	}
-	for _, v := range d.EnumValues {
-		described(t, file, d.Name+"."+v.Name, v.Description != "")
-	}
-}
-
-func described(t *testing.T, file, what string, is bool) {
-	t.Helper()
-	if !is {
-		t.Errorf("%s: %s has no description", file, what)
 	}
 }

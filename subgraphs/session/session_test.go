@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/identity"
@@ -21,10 +20,13 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 
+// home is a tenant: a caller of whom nothing else is set.
+type home = identity.Caller
+
 type fixture struct {
 	*dbtest.Env
 	server *subgraph.Server
-	in     db.Tenant
+	in     home
 	ada    uuid.UUID
 }
 
@@ -33,11 +35,11 @@ func newFixture(t *testing.T) *fixture {
 	env := dbtest.New(t)
 	quiet := slog.New(slog.DiscardHandler)
 	sessions := session.NewSessions(session.SessionsOptions{
-		Store: env.DB.Store(db.ServiceSession),
+		Store: env.DB.Store("svc_session"),
 		Live:  session.NewLive(session.LiveOptions{Redis: env.Redis, Prefix: env.Prefix, Logger: quiet}),
 	})
 	f := &fixture{
-		Env: env, in: env.Tenant(t),
+		Env: env, in: home{Tenant: env.Tenant(t)},
 		server: subgraph.New("session", sessiongraph.New(sessions), subgraph.Options{Logger: quiet}),
 	}
 	f.ada = f.person(t)
@@ -55,30 +57,30 @@ func (f *fixture) person(t *testing.T) uuid.UUID {
 }
 
 // signIn makes a session on a new device, which it names.
-func (f *fixture) signIn(t *testing.T, in db.Tenant, who uuid.UUID, device string) (id, deviceID uuid.UUID) {
+func (f *fixture) signIn(t *testing.T, in home, who uuid.UUID, device string) (id, deviceID uuid.UUID) {
 	t.Helper()
 	id, deviceID = uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
 	conn := f.Connect(t, "postgres")
 	if _, err := conn.Exec(t.Context(), `INSERT INTO platform.sessions
 		(id, tenant_id, identity_id, device_id, user_agent, ip, amr, auth_time, expires_at)
 		VALUES ($1, $2, $3, $4, 'Test/1', '192.0.2.1', '{pwd}', now(), now() + interval '1 hour')`,
-		id, in.ID(), who, deviceID); err != nil {
+		id, in.Tenant.ID(), who, deviceID); err != nil {
 		t.Fatal(err)
 	}
 	var schema string
-	if err := conn.QueryRow(t.Context(), "SELECT schema_name FROM platform.tenants WHERE id = $1", in.ID()).Scan(&schema); err != nil {
+	if err := conn.QueryRow(t.Context(), "SELECT schema_name FROM platform.tenants WHERE id = $1", in.Tenant.ID()).Scan(&schema); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Exec(t.Context(), "INSERT INTO "+schema+".devices (id, tenant_id, user_id, name, kind) VALUES ($1, $2, $3, $4, 'mobile')",
-		deviceID, in.ID(), who, device); err != nil {
+		deviceID, in.Tenant.ID(), who, device); err != nil {
 		t.Fatal(err)
 	}
 	return id, deviceID
 }
 
-func as(t *testing.T, in db.Tenant, subject, current uuid.UUID) context.Context {
+func as(t *testing.T, in home, subject, current uuid.UUID) context.Context {
 	return identity.NewContext(t.Context(), &identity.Caller{
-		Subject: subject, Session: current, Tenant: in, Expires: time.Now().Add(time.Hour),
+		Subject: subject, Session: current, Tenant: in.Tenant, Expires: time.Now().Add(time.Hour),
 	})
 }
 
@@ -153,7 +155,7 @@ func TestOwnSessions(t *testing.T) {
 func TestEntitiesOfOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	elsewhere, bob := f.Env.Tenant(t), f.person(t)
+	elsewhere, bob := home{Tenant: f.Env.Tenant(t)}, f.person(t)
 	own, ownDevice := f.signIn(t, f.in, f.ada, "Own")
 	bobs, bobsDevice := f.signIn(t, f.in, bob, "Bob's")
 	other, otherDevice := f.signIn(t, elsewhere, f.ada, "Own, in another tenant")

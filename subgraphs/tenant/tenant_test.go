@@ -12,8 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"github.com/tradesage/tradesage/db"
-	"github.com/tradesage/tradesage/db/platformdb"
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/identity"
@@ -32,7 +30,7 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{Env: dbtest.New(t)}
-	store, quiet := f.DB.PlatformStore(db.ServiceTenant), slog.New(slog.DiscardHandler)
+	store, quiet := f.DB.PlatformStore("svc_tenant"), slog.New(slog.DiscardHandler)
 	var err error
 	f.tenants, err = tenant.New(tenant.Options{
 		Store: store, Secret: []byte(strings.Repeat("s", 32)), PublicURL: "https://tradesage.test",
@@ -45,9 +43,12 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-func as(t *testing.T, in db.Tenant, subject uuid.UUID) context.Context {
+// home is a tenant: a caller of whom nothing else is set.
+type home = identity.Caller
+
+func as(t *testing.T, in home, subject uuid.UUID) context.Context {
 	return identity.NewContext(t.Context(), &identity.Caller{
-		Subject: subject, Session: uuid.Must(uuid.NewV7()), Tenant: in, Expires: time.Now().Add(time.Hour),
+		Subject: subject, Session: uuid.Must(uuid.NewV7()), Tenant: in.Tenant, Expires: time.Now().Add(time.Hour),
 	})
 }
 
@@ -91,19 +92,19 @@ func TestCreateTenant(t *testing.T) {
 	}
 	admin := uuid.Must(uuid.NewV7())
 	email := admin.String() + "@people.test"
-	if err := f.DB.PlatformStore(db.ServiceAuth).Platform().CreateIdentity(t.Context(), platformdb.CreateIdentityParams{ID: admin, Email: email}); err != nil {
+	if _, err := f.Connect(t, "postgres").Exec(t.Context(), "INSERT INTO platform.identities (id, email) VALUES ($1, $2)", admin, email); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.tenants.EnsureMember(t.Context(), tenant.Member{Tenant: own, Identity: admin, Email: email, RoleKey: tenant.RolePlatformAdmin}); err != nil {
 		t.Fatal(err)
 	}
-	ctx := as(t, own, admin)
+	ctx := as(t, home{Tenant: own}, admin)
 	slug := "x" + strings.ReplaceAll(admin.String(), "-", "")
 	input := map[string]any{"name": "Acme", "slug": slug, "ownerEmail": "owner@acme.test"}
 	variables := map[string]any{"input": input}
 
 	wantCode(t, "no caller", f.execute(t, t.Context(), createTenant, variables), "UNAUTHENTICATED", "")
-	wantCode(t, "another tenant", f.execute(t, as(t, f.Env.Tenant(t), admin), createTenant, variables), "FORBIDDEN", "")
+	wantCode(t, "another tenant", f.execute(t, as(t, home{Tenant: f.Env.Tenant(t)}, admin), createTenant, variables), "FORBIDDEN", "")
 	got := f.execute(t, ctx, createTenant, variables)
 	want := map[string]any{"createTenant": map[string]any{"tenant": map[string]any{"slug": slug, "name": "Acme", "domain": nil, "state": "ACTIVE"}}}
 	if diff := cmp.Diff(any(want), got.Data); diff != "" || len(got.Errors) > 0 {
@@ -127,7 +128,7 @@ func TestEntitiesOfOthers(t *testing.T) {
 		}
 		return map[string]any{"keys": all}
 	}
-	ctx := as(t, acme, uuid.Must(uuid.NewV7()))
+	ctx := as(t, home{Tenant: acme}, uuid.Must(uuid.NewV7()))
 	own := map[string]any{"id": acme.ID().String(), "state": "ACTIVE"}
 	got := f.execute(t, ctx, query, keys(globex.ID(), acme.ID(), uuid.Must(uuid.NewV7()), uuid.Nil, acme.ID()))
 	if diff := cmp.Diff(any(map[string]any{"_entities": []any{nil, own, nil, nil, own}}), got.Data); diff != "" || len(got.Errors) > 0 {

@@ -11,8 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"github.com/tradesage/tradesage/db"
-	"github.com/tradesage/tradesage/db/tenantdb"
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/identity"
@@ -22,35 +20,44 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 
+// home is a tenant: a caller of whom nothing else is set.
+type home = identity.Caller
+
 type fixture struct {
 	*dbtest.Env
 	server *subgraph.Server
-	in     db.Tenant
+	in     home
 	ada    uuid.UUID
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	env := dbtest.New(t)
-	f := &fixture{Env: env, in: env.Tenant(t)}
-	f.server = subgraph.New("user", usergraph.New(user.New(env.DB.Store(db.ServiceUser))),
+	f := &fixture{Env: env, in: home{Tenant: env.Tenant(t)}}
+	f.server = subgraph.New("user", usergraph.New(user.New(env.DB.Store("svc_user"))),
 		subgraph.Options{Logger: slog.New(slog.DiscardHandler)})
 	f.ada = f.person(t, f.in, "ada@acme.test")
 	return f
 }
 
-func (f *fixture) person(t *testing.T, in db.Tenant, email string) uuid.UUID {
+func (f *fixture) person(t *testing.T, in home, email string) uuid.UUID {
 	t.Helper()
 	id := uuid.Must(uuid.NewV7())
-	if _, err := f.DB.Store(db.ServiceUser).Tenant(in).UpsertUser(t.Context(), tenantdb.UpsertUserParams{ID: id, Email: email, DisplayName: "Ada"}); err != nil {
+	conn := f.Connect(t, "postgres")
+	var schema string
+	if err := conn.QueryRow(t.Context(), "SELECT schema_name FROM platform.tenants WHERE id = $1", in.Tenant.ID()).Scan(&schema); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "INSERT INTO "+schema+".users (id, tenant_id, email, display_name) VALUES ($1, $2, $3, 'Ada')",
+		id, in.Tenant.ID(), email); err != nil {
 		t.Fatal(err)
 	}
 	return id
 }
 
-func as(t *testing.T, in db.Tenant, subject uuid.UUID) context.Context {
+func as(t *testing.T, in home, subject uuid.UUID) context.Context {
 	return identity.NewContext(t.Context(), &identity.Caller{
-		Subject: subject, Session: uuid.Must(uuid.NewV7()), Tenant: in, Expires: time.Now().Add(time.Hour),
+		Subject: subject, Session: uuid.Must(uuid.NewV7()), Tenant: in.Tenant, Expires: time.Now().Add(time.Hour),
 	})
 }
 
@@ -89,7 +96,7 @@ func TestMe(t *testing.T) {
 	got := f.execute(t, as(t, f.in, f.ada), "{ me { id email displayName locale timeZone tenant { id } } }", nil)
 	want := map[string]any{"me": map[string]any{
 		"id": f.ada.String(), "email": "ada@acme.test", "displayName": "Ada", "locale": "en", "timeZone": "UTC",
-		"tenant": map[string]any{"id": f.in.ID().String()},
+		"tenant": map[string]any{"id": f.in.Tenant.ID().String()},
 	}}
 	if diff := cmp.Diff(any(want), got.Data); diff != "" || len(got.Errors) > 0 {
 		t.Error(diff, got.Errors)
@@ -140,14 +147,14 @@ func TestUpdateProfile(t *testing.T) {
 func TestEntitiesOfOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	elsewhere := f.Env.Tenant(t)
+	elsewhere := home{Tenant: f.Env.Tenant(t)}
 	bob, stranger := f.person(t, f.in, "bob@acme.test"), f.person(t, elsewhere, "ada@acme.test")
 	const query = "query($keys: [_Any!]!) { _entities(representations: $keys) { ... on User { id email } } }"
 	keys := func(ids ...any) map[string]any {
 		all := make([]any, len(ids))
 		for i, id := range ids {
 			// What else a representation says must not matter.
-			all[i] = map[string]any{"__typename": "User", "id": id, "email": "ada@acme.test", "tenant": map[string]any{"id": elsewhere.ID()}}
+			all[i] = map[string]any{"__typename": "User", "id": id, "email": "ada@acme.test", "tenant": map[string]any{"id": elsewhere.Tenant.ID()}}
 		}
 		return map[string]any{"keys": all}
 	}
