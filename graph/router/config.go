@@ -88,6 +88,9 @@ type (
 			Name   string `json:"name"`
 			Source string `json:"sourceType"`
 		} `json:"argumentsConfiguration"`
+		Authorization struct {
+			RequiresAuthentication bool `json:"requiresAuthentication"`
+		} `json:"authorizationConfiguration"`
 	}
 	typeConfig struct {
 		TypeName string `json:"typeName"`

@@ -149,6 +149,9 @@ func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []res
 	for _, e := range found {
 		message := clientMessage(string(e.GetStringBytes("message")))
 		x := extensions{Code: fault.Code(e.GetStringBytes("extensions", "code"))}
+		if x.Code == engineUnauthorized {
+			x.Code, message = fault.CodeUnauthenticated, signInFirst
+		}
 		_, known := knownCodes[x.Code]
 		if known && x.Code != fault.CodeInternal {
 			x.Field = string(e.GetStringBytes("extensions", "field"))

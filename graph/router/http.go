@@ -47,6 +47,8 @@ type exchange struct {
 	media  string
 	start  time.Time
 	kind   ast.OperationType
+	// signedIn is whether the request has a caller.
+	signedIn bool
 }
 
 // ServeHTTP answers GraphQL over HTTP: POST with an application/json body. The
@@ -84,7 +86,7 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 			fault.InvalidInput("", "the Content-Type must be "+mediaJSON))
 		return
 	}
-	ctx, err := x.router.authenticate(ctx, req)
+	ctx, err := x.authenticate(ctx, req)
 	if err != nil {
 		x.refuseCaller(ctx, err)
 		return
@@ -105,7 +107,8 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 }
 
 // authenticate returns a context with the caller, if there is one.
-func (r *Router) authenticate(ctx context.Context, req *http.Request) (context.Context, error) {
+func (x *exchange) authenticate(ctx context.Context, req *http.Request) (context.Context, error) {
+	r := x.router
 	if r.hasRemote {
 		ctx = withAuthorization(ctx, req.Header.Get("Authorization"))
 	}
@@ -116,6 +119,7 @@ func (r *Router) authenticate(ctx context.Context, req *http.Request) (context.C
 	if err != nil || caller == nil {
 		return ctx, err
 	}
+	x.signedIn = true
 	return identity.NewContext(ctx, caller), nil
 }
 
@@ -123,7 +127,7 @@ func (x *exchange) refuseCaller(ctx context.Context, err error) {
 	f, ok := fault.As(err)
 	if !ok {
 		x.router.log.WarnContext(ctx, "authentication failed", "error", err)
-		f = fault.Unauthenticated("sign in first")
+		f = fault.Unauthenticated(signInFirst)
 	}
 	status := http.StatusUnauthorized
 	switch f.Code {
@@ -173,6 +177,9 @@ func (x *exchange) run(ctx context.Context, request request) {
 	rc.Variables = variables
 	rc.RemapVariables = op.variables.remap
 	rc.Request.ID = op.hash
+	if !x.signedIn {
+		rc.SetPreFetchFieldAuthorizer(refuseAnonymous{})
+	}
 	// The engine's sharing of inbound requests panics under load, and neither it nor
 	// the sharing of fetches knows whose request it is: equal text is not equal
 	// rights.

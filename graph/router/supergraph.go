@@ -88,7 +88,10 @@ func planConfiguration(ctx context.Context, engine *engineConfig, names map[stri
 		config.Types = append(config.Types, plan.TypeConfiguration(t))
 	}
 	for _, f := range engine.Fields {
-		field := plan.FieldConfiguration{TypeName: f.TypeName, FieldName: f.FieldName}
+		field := plan.FieldConfiguration{
+			TypeName: f.TypeName, FieldName: f.FieldName,
+			HasAuthorizationRule: f.Authorization.RequiresAuthentication,
+		}
 		for _, a := range f.Arguments {
 			source := plan.FieldArgumentSource
 			if a.Source == "OBJECT_FIELD" {
