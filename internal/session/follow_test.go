@@ -101,10 +101,12 @@ func TestAProcessThatLostRedisCatchesUp(t *testing.T) {
 		t.Fatal("pending before the loss")
 	}
 	way.set(true)
+	sender.confirm = 20 * time.Millisecond
 	if !sender.Publish(t.Context(), e.end(t, sender, user, during)) {
 		t.Fatal("confirmed by a process that cannot read")
 	}
 	way.set(false)
+	sender.confirm = patience
 	for _, want := range []uuid.UUID{before, during} {
 		if got := <-heard; got != want {
 			t.Fatalf("heard of %s, want %s", got, want)

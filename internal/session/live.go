@@ -38,6 +38,7 @@ type Live struct {
 	redis  redis.UniversalClient
 	keys   keys
 	store  *db.PlatformStore
+	wait   time.Duration // how long LastSeen waits
 	logger *slog.Logger
 
 	mu      sync.Mutex
@@ -67,7 +68,7 @@ func NewLive(o LiveOptions) *Live {
 		o.Logger = slog.Default()
 	}
 	return &Live{
-		redis: o.Redis, keys: keys{o.Prefix}, store: o.Store, logger: o.Logger,
+		redis: o.Redis, keys: keys{o.Prefix}, store: o.Store, wait: readTimeout, logger: o.Logger,
 		fresh: map[uuid.UUID]time.Time{}, durable: map[uuid.UUID]time.Time{},
 	}
 }
@@ -98,7 +99,7 @@ func (l *Live) LastSeen(ctx context.Context, ids []uuid.UUID) []time.Time {
 	if len(ids) == 0 {
 		return seen
 	}
-	values, err := within(ctx, readTimeout, func(ctx context.Context) ([]*redis.StringCmd, error) {
+	values, err := within(ctx, l.wait, func(ctx context.Context) ([]*redis.StringCmd, error) {
 		pipeline := l.redis.Pipeline()
 		values := make([]*redis.StringCmd, len(ids))
 		for i, id := range ids {

@@ -22,7 +22,7 @@ func (r *Revocations) Publish(ctx context.Context, revocations ...Revocation) (p
 	for _, revocation := range revocations {
 		r.apply(revocation)
 	}
-	_, err := within(context.WithoutCancel(ctx), confirmWithin, func(ctx context.Context) (struct{}, error) {
+	_, err := within(context.WithoutCancel(ctx), r.confirm, func(ctx context.Context) (struct{}, error) {
 		position, err := r.send(ctx, revocations)
 		if err != nil {
 			return struct{}{}, err

@@ -48,6 +48,7 @@ type Revocations struct {
 	keys     keys
 	process  string
 	lifetime time.Duration
+	confirm  time.Duration // how long Publish waits
 	clock    func() time.Time
 	logger   *slog.Logger
 
@@ -93,7 +94,7 @@ func NewRevocations(o RevocationsOptions) (*Revocations, error) {
 	}
 	return &Revocations{
 		store: o.Store, redis: o.Redis, keys: keys{o.Prefix}, process: uuid.NewString(),
-		lifetime: o.TokenLifetime, clock: o.Clock, logger: o.Logger,
+		lifetime: o.TokenLifetime, confirm: confirmWithin, clock: o.Clock, logger: o.Logger,
 		set: newRevoked(), cursor: firstCursor,
 	}, nil
 }

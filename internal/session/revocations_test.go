@@ -127,6 +127,7 @@ func TestPublishIsPendingWhenAProcessIsSilent(t *testing.T) {
 	user := e.user(t, e.Tenant(t))
 	session := e.start(t, user)
 	r := load(t, e.process(t, e.Redis))
+	r.confirm = 20 * time.Millisecond
 	load(t, e.process(t, e.Redis)) // registered, and never follows
 	if !r.Publish(t.Context(), e.end(t, r, user, session)) {
 		t.Fatal("confirmed by a process that does not read")
