@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/textproto"
 	"strconv"
@@ -97,7 +98,7 @@ func TestMailboxHandlers(t *testing.T) {
 	box := mail.NewMailbox(func() time.Time { return now })
 
 	empty := httptest.NewRecorder()
-	box.ServeJSON(empty, httptest.NewRequest("GET", "/dev/mail.json", nil))
+	box.ServeJSON(empty, httptest.NewRequest(http.MethodGet, "/dev/mail.json", nil))
 	if got := strings.TrimSpace(empty.Body.String()); got != `{"messages":[]}` {
 		t.Errorf("empty: %s", got)
 	}
@@ -108,7 +109,7 @@ func TestMailboxHandlers(t *testing.T) {
 		t.Fatal(err)
 	}
 	html := httptest.NewRecorder()
-	box.ServeHTML(html, httptest.NewRequest("GET", "/dev/mail", nil))
+	box.ServeHTML(html, httptest.NewRequest(http.MethodGet, "/dev/mail", nil))
 	page := html.Body.String()
 	if strings.Contains(page, "<script") || strings.Contains(page, "<img") || !strings.Contains(page, "&lt;script&gt;") {
 		t.Errorf("not escaped: %s", page)
@@ -117,7 +118,7 @@ func TestMailboxHandlers(t *testing.T) {
 		t.Errorf("policy %q", csp)
 	}
 	list := httptest.NewRecorder()
-	box.ServeJSON(list, httptest.NewRequest("GET", "/dev/mail.json", nil))
+	box.ServeJSON(list, httptest.NewRequest(http.MethodGet, "/dev/mail.json", nil))
 	var got struct{ Messages []mail.Received }
 	if err := json.Unmarshal(list.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)

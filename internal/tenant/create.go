@@ -78,9 +78,7 @@ func (t *Tenants) Create(ctx context.Context, input CreateTenantInput) (*Tenant,
 		}
 		return nil, taken(err)
 	}
-	if err := t.provision(ctx, body); err != nil {
-		t.logger.ErrorContext(ctx, "tenant claimed but not finished; the relay will", "tenant", body.Tenant, "error", err)
-	}
+	t.provisionNow(ctx, body)
 	return t.finished(ctx, body.Tenant, nil)
 }
 

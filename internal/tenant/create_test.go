@@ -367,6 +367,53 @@ func TestProvisionAfterCrash(t *testing.T) {
 	}
 }
 
+func TestCreateWhenTheTenantStepFails(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, dbtest.NewDatabase(t))
+	if _, err := p.refiller.Refill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Every blank refuses its invitation, so the step fails halfway.
+	conn := p.Connect(t, "postgres")
+	change := func(statement string) {
+		t.Helper()
+		var schemas []string
+		if err := conn.QueryRow(t.Context(), "SELECT array_agg(schema_name) FROM platform.tenants WHERE slug IS DISTINCT FROM 'tradesage'").Scan(&schemas); err != nil {
+			t.Fatal(err)
+		}
+		for _, schema := range schemas {
+			if _, err := conn.Exec(t.Context(), "ALTER TABLE "+schema+".invitations "+statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	change("ADD CONSTRAINT broken CHECK (false)")
+	made, err := p.tenants.Create(p.asAdmin(t), input(unique(t)))
+	if err != nil || made.State != tenant.StateProvisioning {
+		t.Fatalf("got %+v, %v; want a tenant that is being set up", made, err)
+	}
+	bodies := p.outbox(t, tenant.KindProvision, made.ID)
+	if len(bodies) != 1 {
+		t.Fatalf("%d provisioning events, want 1", len(bodies))
+	}
+	if err := p.tenants.ProvisionStep(t.Context(), bodies[0]); err == nil {
+		t.Error("the step hides its failure from the relay")
+	}
+	if n := len(p.outbox(t, "audit.copy", made.ID)); n != 0 {
+		t.Errorf("%d events of a step that failed", n)
+	}
+	change("DROP CONSTRAINT broken")
+	if err := p.tenants.ProvisionStep(t.Context(), bodies[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, state, err := p.DB.Store(db.ServiceTenant).Resolve(t.Context(), made.ID); err != nil || state != db.TenantActive {
+		t.Errorf("got %s, %v; want active", state, err)
+	}
+	if n := len(p.outbox(t, mail.Kind, made.ID)); n != 1 {
+		t.Errorf("%d mails, want 1", n)
+	}
+}
+
 func TestProvisionStepRefusesNonsense(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, dbtest.New(t))

@@ -22,6 +22,9 @@ import (
 // KindProvision is the outbox kind that ProvisionStep handles.
 const KindProvision = "tenant.provision"
 
+// provisionWithin bounds the first attempt at the tenant's own part.
+const provisionWithin = 5 * time.Second
+
 // provisioning is the body of KindProvision: all that the step needs, so that a
 // second run does the same as the first.
 type provisioning struct {
@@ -47,6 +50,16 @@ func (t *Tenants) ProvisionStep(ctx context.Context, body json.RawMessage) error
 		return fmt.Errorf("tenant provisioning: %w", err)
 	}
 	return t.provision(ctx, p)
+}
+
+// provisionNow does at once what the relay would do a moment later, and leaves
+// it to the relay if it fails. It goes on when the client is gone.
+func (t *Tenants) provisionNow(ctx context.Context, p provisioning) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), provisionWithin)
+	defer cancel()
+	if err := t.provision(ctx, p); err != nil {
+		t.logger.WarnContext(ctx, "a new tenant is left to the outbox", "tenant_id", p.Tenant, "error", err)
+	}
 }
 
 func (t *Tenants) provision(ctx context.Context, p provisioning) error {

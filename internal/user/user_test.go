@@ -125,7 +125,7 @@ func TestMe(t *testing.T) {
 	_, err = f.users.Me(t.Context())
 	wantFault(t, err, fault.CodeUnauthenticated, "")
 	// The same person in a tenant that they do not belong to.
-	_, err = f.users.Me(as(t, f.Env.Tenant(t), ada))
+	_, err = f.users.Me(as(t, f.Tenant(t), ada))
 	wantFault(t, err, fault.CodeForbidden, "")
 	f.exec(t, f.in, "UPDATE users SET state = 'deactivated' WHERE id = $1", ada)
 	_, err = f.users.Me(as(t, f.in, ada))
@@ -135,7 +135,7 @@ func TestMe(t *testing.T) {
 func TestUsersByID(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	elsewhere := f.Env.Tenant(t)
+	elsewhere := f.Tenant(t)
 	ada, bob, stranger := f.person(t, f.in), f.person(t, f.in), f.person(t, elsewhere)
 	admin := f.person(t, f.in, tenant.UsersRead)
 	asked := []uuid.UUID{stranger, bob, ada, uuid.Must(uuid.NewV7()), ada, uuid.Nil, admin}

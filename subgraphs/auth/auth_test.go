@@ -20,16 +20,16 @@ func TestRefusedWithoutACaller(t *testing.T) {
 		"logout":   "mutation { logout { revoked } }",
 		"entities": `{ _entities(representations: [{__typename: "User", id: "` + uuid.NewString() + `"}]) { ... on User { email } } }`,
 	} {
-		if code := codeOf(t, server, t.Context(), query); code != "UNAUTHENTICATED" {
+		if code := codeOf(t.Context(), t, server, query); code != "UNAUTHENTICATED" {
 			t.Errorf("%s: %q, want UNAUTHENTICATED", name, code)
 		}
 	}
-	if code := codeOf(t, server, t.Context(), `{ _entities(representations: [{__typename: "User", id: "x"}]) { ... on User { email } } }`); code != "INVALID_INPUT" {
+	if code := codeOf(t.Context(), t, server, `{ _entities(representations: [{__typename: "User", id: "x"}]) { ... on User { email } } }`); code != "INVALID_INPUT" {
 		t.Errorf("malformed key: %q, want INVALID_INPUT", code)
 	}
 }
 
-func codeOf(t *testing.T, server *subgraph.Server, ctx context.Context, query string) string {
+func codeOf(ctx context.Context, t *testing.T, server *subgraph.Server, query string) string {
 	t.Helper()
 	var r struct {
 		Errors []struct{ Extensions struct{ Code string } }

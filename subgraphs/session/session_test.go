@@ -92,7 +92,7 @@ type response struct {
 	}
 }
 
-func (f *fixture) execute(t *testing.T, ctx context.Context, query string, variables any) response {
+func (f *fixture) execute(ctx context.Context, t *testing.T, query string, variables any) response {
 	t.Helper()
 	encoded, err := json.Marshal(variables)
 	if err != nil {
@@ -105,9 +105,9 @@ func (f *fixture) execute(t *testing.T, ctx context.Context, query string, varia
 	return r
 }
 
-func (f *fixture) entities(t *testing.T, ctx context.Context, selection string, keys ...any) response {
+func (f *fixture) entities(ctx context.Context, t *testing.T, selection string, keys ...any) response {
 	t.Helper()
-	return f.execute(t, ctx, "query($keys: [_Any!]!) { _entities(representations: $keys) { __typename "+selection+" } }", map[string]any{"keys": keys})
+	return f.execute(ctx, t, "query($keys: [_Any!]!) { _entities(representations: $keys) { __typename "+selection+" } }", map[string]any{"keys": keys})
 }
 
 func key(typename string, id any) map[string]any {
@@ -124,7 +124,7 @@ func TestOwnSessions(t *testing.T) {
 	second, _ := f.signIn(t, f.in, f.ada, "Second")
 	third, _ := f.signIn(t, f.in, f.ada, "Third")
 	ctx := as(t, f.in, f.ada, second)
-	got := f.entities(t, ctx, page, key("User", f.ada))
+	got := f.entities(ctx, t, page, key("User", f.ada))
 	if len(got.Errors) > 0 {
 		t.Fatal(got.Errors)
 	}
@@ -139,7 +139,7 @@ func TestOwnSessions(t *testing.T) {
 		[]any{edges[0].(map[string]any)["node"], edges[1].(map[string]any)["node"]}); diff != "" {
 		t.Error(diff)
 	}
-	rest := f.execute(t, ctx, `query($keys: [_Any!]!, $after: String) { _entities(representations: $keys) { ... on User {
+	rest := f.execute(ctx, t, `query($keys: [_Any!]!, $after: String) { _entities(representations: $keys) { ... on User {
 		sessions(after: $after) { edges { node { device { name } } } pageInfo { hasNextPage hasPreviousPage } } } } }`,
 		map[string]any{"keys": []any{key("User", f.ada)}, "after": cursor})
 	want := map[string]any{"_entities": []any{map[string]any{"sessions": map[string]any{
@@ -155,7 +155,7 @@ func TestOwnSessions(t *testing.T) {
 func TestEntitiesOfOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	elsewhere, bob := home{Tenant: f.Env.Tenant(t)}, f.person(t)
+	elsewhere, bob := home{Tenant: f.Tenant(t)}, f.person(t)
 	own, ownDevice := f.signIn(t, f.in, f.ada, "Own")
 	bobs, bobsDevice := f.signIn(t, f.in, bob, "Bob's")
 	other, otherDevice := f.signIn(t, elsewhere, f.ada, "Own, in another tenant")
@@ -174,16 +174,16 @@ func TestEntitiesOfOthers(t *testing.T) {
 				want = append(want, nil)
 			}
 		}
-		got := f.entities(t, ctx, "", representations...)
+		got := f.entities(ctx, t, "", representations...)
 		if diff := cmp.Diff(any(map[string]any{"_entities": want}), got.Data); diff != "" || len(got.Errors) > 0 {
 			t.Errorf("%s: %s %v", typename, diff, got.Errors)
 		}
-		anonymous := f.entities(t, t.Context(), "", representations...)
+		anonymous := f.entities(t.Context(), t, "", representations...)
 		if len(anonymous.Errors) != 1 || anonymous.Errors[0].Extensions.Code != "UNAUTHENTICATED" {
 			t.Errorf("%s without a caller: %+v", typename, anonymous)
 		}
 		for _, bad := range []any{"1", "", nil, 7, "{" + own.String() + "}", "urn:uuid:" + own.String(), "' OR 1=1 --", map[string]any{"id": own}} {
-			refused := f.entities(t, ctx, "", key(typename, bad))
+			refused := f.entities(ctx, t, "", key(typename, bad))
 			if len(refused.Errors) != 1 || refused.Errors[0].Extensions.Code != "INVALID_INPUT" {
 				t.Errorf("%s %v: %+v, want INVALID_INPUT", typename, bad, refused)
 			}
@@ -198,7 +198,7 @@ func TestSessionsRefuseBadPages(t *testing.T) {
 	for arguments, field := range map[string]string{
 		"first: 0": "first", "first: 101": "first", "first: -1": "first", `after: "x"`: "after", `after: ""`: "after",
 	} {
-		got := f.entities(t, as(t, f.in, f.ada, own), "... on User { sessions("+arguments+") { edges { cursor } } }", key("User", f.ada))
+		got := f.entities(as(t, f.in, f.ada, own), t, "... on User { sessions("+arguments+") { edges { cursor } } }", key("User", f.ada))
 		if len(got.Errors) != 1 || got.Errors[0].Extensions.Code != "INVALID_INPUT" || got.Errors[0].Extensions.Field != field {
 			t.Errorf("%s: %+v, want INVALID_INPUT of %s", arguments, got, field)
 		}

@@ -60,7 +60,7 @@ type response struct {
 	}
 }
 
-func (f *fixture) execute(t *testing.T, ctx context.Context, query string, variables any) response {
+func (f *fixture) execute(ctx context.Context, t *testing.T, query string, variables any) response {
 	t.Helper()
 	encoded, err := json.Marshal(variables)
 	if err != nil {
@@ -103,23 +103,23 @@ func TestCreateTenant(t *testing.T) {
 	input := map[string]any{"name": "Acme", "slug": slug, "ownerEmail": "owner@acme.test"}
 	variables := map[string]any{"input": input}
 
-	wantCode(t, "no caller", f.execute(t, t.Context(), createTenant, variables), "UNAUTHENTICATED", "")
-	wantCode(t, "another tenant", f.execute(t, as(t, home{Tenant: f.Env.Tenant(t)}, admin), createTenant, variables), "FORBIDDEN", "")
-	got := f.execute(t, ctx, createTenant, variables)
+	wantCode(t, "no caller", f.execute(t.Context(), t, createTenant, variables), "UNAUTHENTICATED", "")
+	wantCode(t, "another tenant", f.execute(as(t, home{Tenant: f.Tenant(t)}, admin), t, createTenant, variables), "FORBIDDEN", "")
+	got := f.execute(ctx, t, createTenant, variables)
 	want := map[string]any{"createTenant": map[string]any{"tenant": map[string]any{"slug": slug, "name": "Acme", "domain": nil, "state": "ACTIVE"}}}
 	if diff := cmp.Diff(any(want), got.Data); diff != "" || len(got.Errors) > 0 {
 		t.Fatal(diff, got.Errors)
 	}
-	wantCode(t, "again", f.execute(t, ctx, createTenant, variables), "CONFLICT", "input.slug")
+	wantCode(t, "again", f.execute(ctx, t, createTenant, variables), "CONFLICT", "input.slug")
 	input["slug"] = "Not A Slug"
-	wantCode(t, "bad slug", f.execute(t, ctx, createTenant, variables), "INVALID_INPUT", "input.slug")
+	wantCode(t, "bad slug", f.execute(ctx, t, createTenant, variables), "INVALID_INPUT", "input.slug")
 }
 
 // Attacks on the subgraph's own port: keys of others answer as keys of nothing.
 func TestEntitiesOfOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	acme, globex := f.Env.Tenant(t), f.Env.Tenant(t)
+	acme, globex := f.Tenant(t), f.Tenant(t)
 	const query = "query($keys: [_Any!]!) { _entities(representations: $keys) { ... on Tenant { id state } } }"
 	keys := func(ids ...any) map[string]any {
 		all := make([]any, len(ids))
@@ -130,17 +130,17 @@ func TestEntitiesOfOthers(t *testing.T) {
 	}
 	ctx := as(t, home{Tenant: acme}, uuid.Must(uuid.NewV7()))
 	own := map[string]any{"id": acme.ID().String(), "state": "ACTIVE"}
-	got := f.execute(t, ctx, query, keys(globex.ID(), acme.ID(), uuid.Must(uuid.NewV7()), uuid.Nil, acme.ID()))
+	got := f.execute(ctx, t, query, keys(globex.ID(), acme.ID(), uuid.Must(uuid.NewV7()), uuid.Nil, acme.ID()))
 	if diff := cmp.Diff(any(map[string]any{"_entities": []any{nil, own, nil, nil, own}}), got.Data); diff != "" || len(got.Errors) > 0 {
 		t.Error(diff, got.Errors)
 	}
-	wantCode(t, "no caller", f.execute(t, t.Context(), query, keys(acme.ID())), "UNAUTHENTICATED", "")
+	wantCode(t, "no caller", f.execute(t.Context(), t, query, keys(acme.ID())), "UNAUTHENTICATED", "")
 	for _, bad := range []any{"acme", "", nil, 7, strings.ToUpper(acme.ID().String()), strings.ReplaceAll(acme.ID().String(), "-", "")} {
-		wantCode(t, "malformed key", f.execute(t, ctx, query, keys(bad)), "INVALID_INPUT", "representations")
+		wantCode(t, "malformed key", f.execute(ctx, t, query, keys(bad)), "INVALID_INPUT", "representations")
 	}
-	mine := f.execute(t, ctx, "{ tenant { id state } }", nil)
+	mine := f.execute(ctx, t, "{ tenant { id state } }", nil)
 	if diff := cmp.Diff(any(map[string]any{"tenant": own}), mine.Data); diff != "" || len(mine.Errors) > 0 {
 		t.Error(diff, mine.Errors)
 	}
-	wantCode(t, "tenant without a caller", f.execute(t, t.Context(), "{ tenant { id } }", nil), "UNAUTHENTICATED", "")
+	wantCode(t, "tenant without a caller", f.execute(t.Context(), t, "{ tenant { id } }", nil), "UNAUTHENTICATED", "")
 }

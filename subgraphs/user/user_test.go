@@ -70,7 +70,7 @@ type response struct {
 	}
 }
 
-func (f *fixture) execute(t *testing.T, ctx context.Context, query string, variables any) response {
+func (f *fixture) execute(ctx context.Context, t *testing.T, query string, variables any) response {
 	t.Helper()
 	encoded, err := json.Marshal(variables)
 	if err != nil {
@@ -93,7 +93,7 @@ func wantCode(t *testing.T, what string, r response, code, field string) {
 func TestMe(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	got := f.execute(t, as(t, f.in, f.ada), "{ me { id email displayName locale timeZone tenant { id } } }", nil)
+	got := f.execute(as(t, f.in, f.ada), t, "{ me { id email displayName locale timeZone tenant { id } } }", nil)
 	want := map[string]any{"me": map[string]any{
 		"id": f.ada.String(), "email": "ada@acme.test", "displayName": "Ada", "locale": "en", "timeZone": "UTC",
 		"tenant": map[string]any{"id": f.in.Tenant.ID().String()},
@@ -101,7 +101,7 @@ func TestMe(t *testing.T) {
 	if diff := cmp.Diff(any(want), got.Data); diff != "" || len(got.Errors) > 0 {
 		t.Error(diff, got.Errors)
 	}
-	times := f.execute(t, as(t, f.in, f.ada), "{ me { createdAt } }", nil)
+	times := f.execute(as(t, f.in, f.ada), t, "{ me { createdAt } }", nil)
 	created, _ := times.Data.(map[string]any)["me"].(map[string]any)["createdAt"].(string)
 	if moment, err := time.Parse(time.RFC3339Nano, created); err != nil || created[len(created)-1] != 'Z' || time.Since(moment) > time.Hour {
 		t.Errorf("createdAt %q, want now in UTC", created)
@@ -111,8 +111,8 @@ func TestMe(t *testing.T) {
 func TestEveryRootFieldNeedsACaller(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	wantCode(t, "me", f.execute(t, t.Context(), "{ me { id } }", nil), "UNAUTHENTICATED", "")
-	wantCode(t, "updateProfile", f.execute(t, t.Context(),
+	wantCode(t, "me", f.execute(t.Context(), t, "{ me { id } }", nil), "UNAUTHENTICATED", "")
+	wantCode(t, "updateProfile", f.execute(t.Context(), t,
 		`mutation { updateProfile(input: {displayName: "x"}) { user { id } } }`, nil), "UNAUTHENTICATED", "")
 }
 
@@ -121,7 +121,7 @@ func TestUpdateProfile(t *testing.T) {
 	f := newFixture(t)
 	const change = "mutation($input: UpdateProfileInput!) { updateProfile(input: $input) { user { displayName locale } } }"
 	ctx := as(t, f.in, f.ada)
-	got := f.execute(t, ctx, change, map[string]any{"input": map[string]any{"displayName": " Ada L. ", "locale": nil}})
+	got := f.execute(ctx, t, change, map[string]any{"input": map[string]any{"displayName": " Ada L. ", "locale": nil}})
 	want := map[string]any{"updateProfile": map[string]any{"user": map[string]any{"displayName": "Ada L.", "locale": "en"}}}
 	if diff := cmp.Diff(any(want), got.Data); diff != "" || len(got.Errors) > 0 {
 		t.Error(diff, got.Errors)
@@ -135,9 +135,9 @@ func TestUpdateProfile(t *testing.T) {
 		{map[string]any{"locale": "nowhere at all"}, "input.locale"},
 		{map[string]any{"displayName": "x", "timeZone": "Mars/Olympus"}, "input.timeZone"},
 	} {
-		wantCode(t, "bad input", f.execute(t, ctx, change, map[string]any{"input": c.input}), "INVALID_INPUT", c.field)
+		wantCode(t, "bad input", f.execute(ctx, t, change, map[string]any{"input": c.input}), "INVALID_INPUT", c.field)
 	}
-	after := f.execute(t, ctx, "{ me { displayName } }", nil)
+	after := f.execute(ctx, t, "{ me { displayName } }", nil)
 	if diff := cmp.Diff(any(map[string]any{"me": map[string]any{"displayName": "Ada L."}}), after.Data); diff != "" {
 		t.Errorf("a refused change was made: %s", diff)
 	}
@@ -147,7 +147,7 @@ func TestUpdateProfile(t *testing.T) {
 func TestEntitiesOfOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	elsewhere := home{Tenant: f.Env.Tenant(t)}
+	elsewhere := home{Tenant: f.Tenant(t)}
 	bob, stranger := f.person(t, f.in, "bob@acme.test"), f.person(t, elsewhere, "ada@acme.test")
 	const query = "query($keys: [_Any!]!) { _entities(representations: $keys) { ... on User { id email } } }"
 	keys := func(ids ...any) map[string]any {
@@ -159,14 +159,14 @@ func TestEntitiesOfOthers(t *testing.T) {
 		return map[string]any{"keys": all}
 	}
 	ctx := as(t, f.in, f.ada)
-	got := f.execute(t, ctx, query, keys(stranger, bob, f.ada, uuid.Must(uuid.NewV7()), uuid.Nil))
+	got := f.execute(ctx, t, query, keys(stranger, bob, f.ada, uuid.Must(uuid.NewV7()), uuid.Nil))
 	self := map[string]any{"id": f.ada.String(), "email": "ada@acme.test"}
 	if diff := cmp.Diff(any(map[string]any{"_entities": []any{nil, nil, self, nil, nil}}), got.Data); diff != "" || len(got.Errors) > 0 {
 		t.Error(diff, got.Errors)
 	}
-	wantCode(t, "no caller", f.execute(t, t.Context(), query, keys(f.ada)), "UNAUTHENTICATED", "")
+	wantCode(t, "no caller", f.execute(t.Context(), t, query, keys(f.ada)), "UNAUTHENTICATED", "")
 	for _, bad := range []any{"1", nil, 7, "{" + f.ada.String() + "}", "' OR 1=1 --", []any{f.ada}} {
-		wantCode(t, "malformed key", f.execute(t, ctx, query, keys(f.ada, bad)), "INVALID_INPUT", "representations")
+		wantCode(t, "malformed key", f.execute(ctx, t, query, keys(f.ada, bad)), "INVALID_INPUT", "representations")
 	}
-	wantCode(t, "no type", f.execute(t, ctx, query, map[string]any{"keys": []any{map[string]any{"id": f.ada}}}), "INVALID_INPUT", "representations")
+	wantCode(t, "no type", f.execute(ctx, t, query, map[string]any{"keys": []any{map[string]any{"id": f.ada}}}), "INVALID_INPUT", "representations")
 }
