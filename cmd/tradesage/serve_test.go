@@ -1,9 +1,11 @@
 package main_test
 
 import (
+	"context"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestServeRefusesBadConfiguration(t *testing.T) {
@@ -19,7 +21,9 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), binary(t), "serve", "--listen", freePort(t), "--metrics-listen", freePort(t))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, binary(t), "serve", "--listen", freePort(t), "--metrics-listen", freePort(t))
 			for k, v := range good {
 				if k != name {
 					cmd.Env = append(cmd.Env, k+"="+v)
