@@ -60,8 +60,8 @@ type mailConfig struct {
 	From      string `name:"mail-from" env:"TRADESAGE_MAIL_FROM" default:"TradeSage <no-reply@localhost>" help:"Sender of mail."`
 }
 
-// config is everything that a serving process can be told. The README's table
-// is made from it.
+// config is everything that a serving process can be told; docs/configuration.md
+// is written from it.
 type config struct {
 	Listen          string        `env:"TRADESAGE_LISTEN" default:"127.0.0.1:8001" help:"Address of the public listener."`
 	MetricsListen   string        `env:"TRADESAGE_METRICS_LISTEN" default:"127.0.0.1:9090" help:"Address of /metrics and pprof: never a public one."`
