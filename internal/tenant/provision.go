@@ -126,11 +126,15 @@ func (t *Tenants) activate(ctx context.Context, p provisioning) error {
 		if err != nil {
 			return err
 		}
-		message, err := t.invitationMail(fromRow(row), p).Encode()
+		message, err := t.invitationMail(fromRow(row), p)
 		if err != nil {
 			return err
 		}
-		return q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &p.Tenant, Kind: mail.Kind, Body: message})
+		body, err := message.Encode()
+		if err != nil {
+			return err
+		}
+		return q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &p.Tenant, Kind: mail.Kind, Body: body})
 	})
 }
 
@@ -145,17 +149,12 @@ func (t *Tenants) invitationCode(p provisioning) string {
 	return base64.RawURLEncoding.EncodeToString(append(p.Tenant[:], mac.Sum(nil)...))
 }
 
-func (t *Tenants) invitationMail(to *Tenant, p provisioning) mail.Message {
-	// The code stands behind # so that it is in no server's log.
-	link := t.publicURL + "/invitation#" + t.invitationCode(p)
-	return mail.Message{
-		ID: p.Owner.ID, To: p.Owner.Email,
-		Subject: "Your invitation to " + to.Name + " on TradeSage",
-		Text: "You are invited to be the owner of " + to.Name + " on TradeSage.\n\n" +
-			"Accept the invitation here:\n\n" + link + "\n\n" +
-			"The link works once, until " + p.Owner.ExpiresAt.UTC().Format("2 January 2006 15:04 MST") + ".\n" +
-			"If you did not expect this mail, you can ignore it.\n",
-	}
+func (t *Tenants) invitationMail(to *Tenant, p provisioning) (mail.Message, error) {
+	return mail.Invitation{
+		Tenant: to.Name, Role: RoleOwner, ExpiresAt: p.Owner.ExpiresAt,
+		// The code stands behind # so that it is in no server's log.
+		Link: t.publicURL + "/invitation#" + t.invitationCode(p),
+	}.Message(p.Owner.ID, p.Owner.Email)
 }
 
 func roleParams(roles []role) (tenantdb.UpsertBuiltInRolesParams, error) {
