@@ -55,6 +55,58 @@ func TestSealedKeysAreBoundToTheirRow(t *testing.T) {
 	}
 }
 
+func TestAVerifierHoldsNoMoreThanItNeeds(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	key, err := ClaimSealingKey(make([]byte, MasterKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener, err := NewClaimOpener(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It verifies as who holds the master key does.
+	set, err := VerifierKeys(e.DB.PlatformStore(db.ServiceRouter), opener)(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := VerifierKeys(e.DB.PlatformStore(db.ServiceRouter), e.sealer)(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, set, cmp.AllowUnexported(SigningKey{}, ClaimKey{})); diff != "" {
+		t.Error(diff)
+	}
+	// And opens no private key, even from rows that it should never see: not
+	// through the opener, and not with its key in any other place.
+	rows, err := e.DB.PlatformStore(db.ServiceAuth).Platform().ListSigningKeys(t.Context())
+	if err != nil || len(rows) == 0 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	if _, err := opener.open(signingTable, rows[0].Kid, rows[0].PrivateSealed); err == nil {
+		t.Error("a claim opener opens a private key")
+	}
+	if _, err := open(key, signingTable, rows[0].Kid, rows[0].PrivateSealed); !errors.Is(err, errSeal) {
+		t.Errorf("the claim sealing key on a private key: %v", err)
+	}
+	wrong, err := NewSealer(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wrong.open(signingTable, rows[0].Kid, rows[0].PrivateSealed); !errors.Is(err, errSeal) {
+		t.Errorf("the claim sealing key as master key: %v", err)
+	}
+	for _, short := range [][]byte{nil, key[:16]} {
+		if _, err := NewClaimOpener(short); err == nil {
+			t.Errorf("a claim sealing key of %d bytes is accepted", len(short))
+		}
+		if _, err := ClaimSealingKey(short); err == nil {
+			t.Errorf("a master key of %d bytes is accepted", len(short))
+		}
+	}
+}
+
 func TestEnsureKeysByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	e := newEnvOn(t, dbtest.NewDatabase(t))

@@ -86,9 +86,9 @@ func IssuerKeys(store *db.PlatformStore, sealer *Sealer) KeySource {
 	}
 }
 
-// VerifierKeys reads public and claim keys; store is of svc_router, from which
-// the database keeps the private ones.
-func VerifierKeys(store *db.PlatformStore, sealer *Sealer) KeySource {
+// VerifierKeys reads public and claim keys; store is of a service from which the
+// database keeps the private ones, and a ClaimOpener suffices.
+func VerifierKeys(store *db.PlatformStore, opener KeyOpener) KeySource {
 	return func(ctx context.Context) (KeySet, error) {
 		rows, err := store.Platform().ListVerificationKeys(ctx)
 		if err != nil {
@@ -103,19 +103,19 @@ func VerifierKeys(store *db.PlatformStore, sealer *Sealer) KeySource {
 				ID: row.Kid, State: KeyState(row.State), Public: row.PublicKey, Retired: value(row.RetiredAt),
 			})
 		}
-		set.Claim, err = claimKeys(ctx, store, sealer)
+		set.Claim, err = claimKeys(ctx, store, opener)
 		return set, err
 	}
 }
 
-func claimKeys(ctx context.Context, store *db.PlatformStore, sealer *Sealer) ([]ClaimKey, error) {
+func claimKeys(ctx context.Context, store *db.PlatformStore, opener KeyOpener) ([]ClaimKey, error) {
 	rows, err := store.Platform().ListClaimKeys(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("claim keys: %w", err)
 	}
 	keys := make([]ClaimKey, 0, len(rows))
 	for _, row := range rows {
-		secret, err := sealer.open(claimTable, row.Kid, row.KeySealed)
+		secret, err := opener.open(claimTable, row.Kid, row.KeySealed)
 		if err != nil {
 			return nil, err
 		}
