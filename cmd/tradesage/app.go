@@ -99,13 +99,12 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 		return nil, err
 	}
 	refiller := tenant.NewRefiller(a.db.PlatformStore(db.ServiceTenant), c.Blanks, logger)
-	invitations, err := hkdf.Key(sha256.New, master, nil, "invitation codes", 32)
+	invitations, err := invitationMails(master, c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
 	if a.tenants, err = tenant.New(tenant.Options{
-		Store: a.db.PlatformStore(db.ServiceTenant), Secret: invitations, PublicURL: c.PublicURL,
-		Refiller: refiller, Now: time.Now, Logger: logger,
+		Store: a.db.PlatformStore(db.ServiceTenant), Invitations: invitations, Refiller: refiller, Now: time.Now, Logger: logger,
 	}); err != nil {
 		return nil, err
 	}
@@ -188,6 +187,15 @@ func (a *app) buildIdentity(ctx, background context.Context, master []byte) (ide
 	a.run(background, "live sessions", parts.live.Run)
 	a.run(background, "auth", a.auth.Run)
 	return parts, nil
+}
+
+// invitationMails derives its secret from the master key.
+func invitationMails(master []byte, publicURL string) (*tenant.InvitationMails, error) {
+	secret, err := hkdf.Key(sha256.New, master, nil, "invitation codes", 32)
+	if err != nil {
+		return nil, err
+	}
+	return tenant.NewInvitationMails(secret, publicURL)
 }
 
 // buildMail returns the sender that the configuration asks for.

@@ -24,8 +24,6 @@ const (
 	// claimTries bounds how often a claim that found no blank makes one and tries
 	// again; others may take what it made.
 	claimTries = 8
-	// invitationLife is how long an owner may take to accept.
-	invitationLife = 7 * 24 * time.Hour
 )
 
 // Create makes a tenant and invites its owner. The caller must be a member of the
@@ -90,7 +88,7 @@ func (t *Tenants) invite(caller *identity.Caller, input CreateTenantInput) (prov
 	}
 	return provisioning{Owner: &ownerInvitation{
 		ID: id, Email: input.OwnerEmail, InvitedBy: caller.Subject,
-		ExpiresAt: t.now().Add(invitationLife).UTC().Truncate(time.Microsecond),
+		ExpiresAt: t.now().Add(InvitationLife).UTC().Truncate(time.Microsecond),
 	}}, nil
 }
 

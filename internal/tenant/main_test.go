@@ -37,9 +37,12 @@ func newPlatform(t *testing.T, env *dbtest.Env) *platform {
 	t.Helper()
 	store := env.DB.PlatformStore(db.ServiceTenant)
 	p := &platform{Env: env, refiller: tenant.NewRefiller(store, 3, slog.New(slog.DiscardHandler))}
-	var err error
+	invitations, err := tenant.NewInvitationMails([]byte(strings.Repeat("s", 32)), "https://tradesage.test/")
+	if err != nil {
+		t.Fatal(err)
+	}
 	p.tenants, err = tenant.New(tenant.Options{
-		Store: store, Secret: []byte(strings.Repeat("s", 32)), PublicURL: "https://tradesage.test/",
+		Store: store, Invitations: invitations,
 		Refiller: p.refiller, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

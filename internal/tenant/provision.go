@@ -2,9 +2,6 @@ package tenant
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -96,9 +93,8 @@ func (t *Tenants) fill(ctx context.Context, proof db.Tenant, p provisioning) err
 		if p.Owner != nil {
 			details["owner"] = p.Owner.Email
 			actor = &p.Owner.InvitedBy
-			hash := sha256.Sum256([]byte(t.invitationCode(p)))
 			err := q.UpsertInvitation(ctx, tenantdb.UpsertInvitationParams{
-				ID: p.Owner.ID, Email: p.Owner.Email, RoleKey: RoleOwner, CodeHash: hash[:],
+				ID: p.Owner.ID, Email: p.Owner.Email, RoleKey: RoleOwner, CodeHash: t.invitations.CodeHash(p.Tenant, p.Owner.ID),
 				InvitedBy: actor, ExpiresAt: p.Owner.ExpiresAt,
 			})
 			if err != nil {
@@ -126,7 +122,10 @@ func (t *Tenants) activate(ctx context.Context, p provisioning) error {
 		if err != nil {
 			return err
 		}
-		message, err := t.invitationMail(fromRow(row), p)
+		message, err := t.invitations.Message(Invitation{
+			ID: p.Owner.ID, Tenant: p.Tenant, TenantName: fromRow(row).Name, Role: RoleOwner,
+			Email: p.Owner.Email, ExpiresAt: p.Owner.ExpiresAt,
+		})
 		if err != nil {
 			return err
 		}
@@ -136,25 +135,6 @@ func (t *Tenants) activate(ctx context.Context, p provisioning) error {
 		}
 		return q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &p.Tenant, Kind: mail.Kind, Body: body})
 	})
-}
-
-// invitationCode derives the code from the invitation, so that every run of the
-// step mails the same one; the database keeps only its SHA-256. It begins with
-// the tenant's id, which is where to look the code up.
-func (t *Tenants) invitationCode(p provisioning) string {
-	mac := hmac.New(sha256.New, t.secret)
-	mac.Write([]byte("tradesage invitation "))
-	mac.Write(p.Tenant[:])
-	mac.Write(p.Owner.ID[:])
-	return base64.RawURLEncoding.EncodeToString(append(p.Tenant[:], mac.Sum(nil)...))
-}
-
-func (t *Tenants) invitationMail(to *Tenant, p provisioning) (mail.Message, error) {
-	return mail.Invitation{
-		Tenant: to.Name, Role: RoleOwner, ExpiresAt: p.Owner.ExpiresAt,
-		// The code stands behind # so that it is in no server's log.
-		Link: t.publicURL + "/invitation#" + t.invitationCode(p),
-	}.Message(p.Owner.ID, p.Owner.Email)
 }
 
 func roleParams(roles []role) (tenantdb.UpsertBuiltInRolesParams, error) {

@@ -53,12 +53,8 @@ const (
 
 // Options is what Tenants needs. All of it is required but Logger.
 type Options struct {
-	Store *db.PlatformStore
-	// Secret derives the codes of invitations; at least 32 bytes. With another
-	// secret, invitations that were not yet mailed get other codes.
-	Secret []byte
-	// PublicURL is where people reach the console, for links in mails.
-	PublicURL string
+	Store       *db.PlatformStore
+	Invitations *InvitationMails
 	// Refiller is woken by each claim.
 	Refiller *Refiller
 	Now      func() time.Time
@@ -67,26 +63,22 @@ type Options struct {
 
 // Tenants reads and creates tenants.
 type Tenants struct {
-	store     *db.PlatformStore
-	secret    []byte
-	publicURL string
-	refiller  *Refiller
-	now       func() time.Time
-	logger    *slog.Logger
+	store       *db.PlatformStore
+	invitations *InvitationMails
+	refiller    *Refiller
+	now         func() time.Time
+	logger      *slog.Logger
 }
 
 // New checks the options and returns the tenants.
 func New(o Options) (*Tenants, error) {
-	if len(o.Secret) < 32 {
-		return nil, errors.New("tenants: a secret of at least 32 bytes is needed")
-	}
-	if o.Store == nil || o.Refiller == nil || o.Now == nil || o.PublicURL == "" {
-		return nil, errors.New("tenants: store, refiller, clock and public URL are needed")
+	if o.Store == nil || o.Invitations == nil || o.Refiller == nil || o.Now == nil {
+		return nil, errors.New("tenants: store, invitations, refiller and clock are needed")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Tenants{o.Store, o.Secret, strings.TrimSuffix(o.PublicURL, "/"), o.Refiller, o.Now, o.Logger}, nil
+	return &Tenants{o.Store, o.Invitations, o.Refiller, o.Now, o.Logger}, nil
 }
 
 // Current returns the caller's tenant. UNAUTHENTICATED without a caller.

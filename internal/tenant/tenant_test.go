@@ -105,10 +105,13 @@ func TestRefill(t *testing.T) {
 
 func TestNewNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	if _, err := tenant.New(tenant.Options{Secret: []byte("short")}); err == nil {
+	if _, err := tenant.NewInvitationMails([]byte("short"), "https://tradesage.test"); err == nil {
 		t.Error("a short secret was accepted")
 	}
-	if _, err := tenant.New(tenant.Options{Secret: make([]byte, 32)}); err == nil {
+	if _, err := tenant.NewInvitationMails(make([]byte, 32), ""); err == nil {
+		t.Error("a missing URL was accepted")
+	}
+	if _, err := tenant.New(tenant.Options{}); err == nil {
 		t.Error("missing parts were accepted")
 	}
 }

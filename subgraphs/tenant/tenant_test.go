@@ -31,9 +31,12 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{Env: dbtest.New(t)}
 	store, quiet := f.DB.PlatformStore("svc_tenant"), slog.New(slog.DiscardHandler)
-	var err error
+	invitations, err := tenant.NewInvitationMails([]byte(strings.Repeat("s", 32)), "https://tradesage.test")
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.tenants, err = tenant.New(tenant.Options{
-		Store: store, Secret: []byte(strings.Repeat("s", 32)), PublicURL: "https://tradesage.test",
+		Store: store, Invitations: invitations,
 		Refiller: tenant.NewRefiller(store, 1, quiet), Now: time.Now, Logger: quiet,
 	})
 	if err != nil {
