@@ -185,6 +185,57 @@ func TestABrokenLoginStaysInItsTenant(t *testing.T) {
 	})
 }
 
+// What PostgreSQL gives to everybody reaches past schemas and policies.
+func TestATenantCannotReachWhatAllShare(t *testing.T) {
+	t.Parallel()
+	env, ctx := dbtest.New(t), t.Context()
+	a, b := twoTenants(t, env, true)
+	tx := begin(t, env.Connect(t, a.login))
+	enter(t, tx, a.schema, a.id)
+	for _, call := range []string{
+		// Large objects are in no schema and keep their owner from being dropped.
+		"lo_create(0)", "lo_creat(-1)", "lo_from_bytea(0, 'x')", "lo_get(1)", "lo_put(1, 0, 'x')", "lo_open(1, 131072)", "lo_unlink(1)",
+		"lo_import('/etc/passwd')", "lo_export(1, '/tmp/loot')",
+		// A session's lock outlives the transaction; these numbers are the product's.
+		"pg_advisory_lock(7203001)", "pg_try_advisory_lock(7203010)", "pg_advisory_xact_lock(7203002)", "pg_try_advisory_lock_shared(1, 2)", "pg_advisory_unlock_all()",
+		"pg_notify('x', 'y')", "pg_logical_emit_message(false, 'x', 'y')",
+		"pg_terminate_backend(pg_backend_pid())", "pg_cancel_backend(pg_backend_pid())",
+		"pg_read_file('PG_VERSION')", "pg_read_binary_file('PG_VERSION')", "pg_ls_dir('.')", "pg_stat_file('PG_VERSION')", "pg_read_file_old('PG_VERSION', 0, 1)",
+		"pg_create_physical_replication_slot('x')", "pg_reload_conf()", "pg_stat_reset()",
+		// Functions that run a text as a query run it as this role.
+		"query_to_xml('SELECT set_config(''role'', ''none'', true)', true, true, '')",
+		"query_to_xml('SELECT * FROM platform.tenants', true, true, '')",
+		"query_to_xml('SELECT * FROM " + b.schema + ".users', true, true, '')",
+		"table_to_xml('" + b.schema + ".users', true, true, '')",
+		"ts_rewrite('a', 'SELECT set_config(''role'', ''none'', true)::tsquery, ''a''::tsquery')",
+	} {
+		refused(t, tx, insufficientPrivilege, "SELECT "+call)
+	}
+	refused(t, tx, "0A000", "SELECT query_to_xml('RESET ROLE', true, true, '')")
+	refused(t, tx, "42P11", "SELECT ts_stat('RESET ROLE')")
+	refused(t, tx, insufficientPrivilege, "UPDATE pg_settings SET setting = $1 WHERE name = 'role'", b.schema)
+	refused(t, tx, insufficientPrivilege, "UPDATE pg_settings SET setting = $1 WHERE name = 'app.tenant_id'", b.id.String())
+	refused(t, tx, insufficientPrivilege, "ALTER ROLE "+a.login+" SET search_path = platform")
+	refused(t, tx, insufficientPrivilege, "ALTER ROLE "+b.schema+" SET search_path = platform")
+	for _, ddl := range []string{
+		"VIEW v AS SELECT 1", "DOMAIN d AS int", "TYPE y AS (x int)", "SEQUENCE s", "SCHEMA mine", "EXTENSION dblink",
+		"FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "OPERATOR !! (FUNCTION = int4pl, LEFTARG = int4, RIGHTARG = int4)",
+		"STATISTICS x ON id, email FROM users", "INDEX ON users (email)", "POLICY p ON users USING (true)",
+		"TRIGGER x BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()", "PUBLICATION p",
+	} {
+		refused(t, tx, insufficientPrivilege, "CREATE "+ddl)
+	}
+	// Other sessions' statements, of which one may hold a value, do not show.
+	var shown int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
+		WHERE pid <> pg_backend_pid() AND query NOT IN ('', '<insufficient privilege>')`).Scan(&shown); err != nil || shown != 0 {
+		t.Errorf("statements of other sessions seen: %d, %v; want 0", shown, err)
+	}
+	if err := tx.QueryRow(ctx, "SELECT count(*) FROM pg_stats WHERE schemaname = $1 OR schemaname = 'platform'", b.schema).Scan(&shown); err != nil || shown != 0 {
+		t.Errorf("statistics of other tables seen: %d, %v; want 0", shown, err)
+	}
+}
+
 func TestRolesOutsideTheShardAreClosed(t *testing.T) {
 	t.Parallel()
 	env := dbtest.New(t)

@@ -141,6 +141,9 @@ func hardeningDDL(database string, logins []string) string {
 	say("GRANT USAGE ON LANGUAGE plpgsql TO %s, %s", owner, provisioner)
 	say("REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC")
 	say("GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO %s, %s, %s", owner, provisioner, list)
+	b.WriteString(closeFunctionsDDL + ";\n")
+	say("GRANT EXECUTE ON FUNCTION pg_catalog.pg_advisory_lock(bigint), pg_catalog.pg_advisory_xact_lock(bigint), "+
+		"pg_catalog.pg_try_advisory_xact_lock(bigint), pg_catalog.pg_notify(text, text) TO %s, %s", owner, serviceList())
 	say("CREATE SCHEMA IF NOT EXISTS platform AUTHORIZATION %s", owner)
 	say("GRANT USAGE ON SCHEMA platform TO PUBLIC")
 	say("GRANT CREATE ON SCHEMA platform TO %s", provisioner)
@@ -160,6 +163,36 @@ func hardeningDDL(database string, logins []string) string {
 	return b.String()
 }
 
+// sharedFunctions picks the functions of pg_catalog through which an expression
+// inside one tenant could touch what all tenants share: large objects belong to
+// no schema (and keep a role from being dropped), advisory locks outlive the
+// transaction and could stop migrations, notifications reach every listener.
+const sharedFunctions = `p.pronamespace = 'pg_catalog'::regnamespace AND (
+    p.proname ~ '^(pg_(try_)?advisory_|lo_|loread$|lowrite$)'
+    OR p.proname IN ('pg_notify', 'pg_logical_emit_message', 'pg_cancel_backend', 'pg_terminate_backend'))`
+
+// closeFunctionsDDL takes sharedFunctions from PUBLIC, and the view whose update
+// is a hidden set_config.
+const closeFunctionsDDL = `
+DO $$
+    DECLARE f regprocedure;
+    BEGIN
+        FOR f IN SELECT p.oid FROM pg_proc p WHERE ` + sharedFunctions + ` LOOP
+            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
+        END LOOP;
+        REVOKE UPDATE ON pg_catalog.pg_settings FROM PUBLIC;
+    END
+$$`
+
+// serviceList names the services' logins for DDL.
+func serviceList() string {
+	names := make([]string, len(services))
+	for i, s := range services {
+		names[i] = quote(string(s))
+	}
+	return strings.Join(names, ", ")
+}
+
 // hardeningSQL lists what is missing, a line each.
 const hardeningSQL = `
 WITH logins AS (
@@ -176,6 +209,10 @@ WITH logins AS (
 )
 SELECT 'PUBLIC may execute set_config, so an expression could leave its tenant'
     WHERE has_function_privilege('public', 'pg_catalog.set_config(text,text,boolean)', 'EXECUTE')
+UNION ALL SELECT 'PUBLIC may execute ' || string_agg(DISTINCT p.proname, ', ') || ', which reach what all tenants share'
+    FROM pg_proc p WHERE ` + sharedFunctions + ` AND has_function_privilege('public', p.oid, 'EXECUTE') HAVING count(*) > 0
+UNION ALL SELECT 'PUBLIC may update pg_settings, which changes settings as set_config does'
+    WHERE has_table_privilege('public', 'pg_catalog.pg_settings', 'UPDATE')
 UNION ALL SELECT 'PUBLIC may create temporary tables in this database'
     WHERE has_database_privilege('public', current_database(), 'TEMP')
 UNION ALL SELECT 'PUBLIC may write code in plpgsql'
@@ -190,13 +227,23 @@ UNION ALL SELECT 'login ' || l.rolname || ' is a member of ' || g.rolname
 UNION ALL SELECT 'role ' || r.rolname || ' is a member of another role'
     FROM pg_roles r WHERE (r.rolname ~ '^tenant_' OR r.rolname = 'platform_scoped')
       AND EXISTS (SELECT FROM pg_auth_members m WHERE m.member = r.oid)
+UNION ALL SELECT 'role ' || r.rolname || ' brings settings of its own: ' || s.setting
+    FROM pg_db_role_setting d JOIN pg_roles r ON r.oid = d.setrole, unnest(d.setconfig) AS s (setting)
+    WHERE (r.rolname ~ '^(tenant|svc)_|^app_s' OR r.rolname = 'platform_scoped')
+      AND d.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND (r.rolname !~ '^svc_|^app_s'
+           OR s.setting !~ '^(statement_timeout|idle_in_transaction_session_timeout|lock_timeout)='
+              AND s.setting <> CASE WHEN r.rolname ~ '^app_s' THEN 'search_path="$user", tenant_shape' ELSE 'search_path=platform' END)
 UNION ALL SELECT 'no login may enter tenant schemas: the roles are missing'
     WHERE NOT EXISTS (SELECT FROM logins WHERE rolname ~ '^app_s')
 UNION ALL SELECT 'row level security is not forced on ' || count(*) || ' tables, as ' || min(nspname || '.' || relname)
     FROM tables WHERE NOT forced OR NOT has_policy HAVING count(*) > 0
 UNION ALL SELECT 'function platform.' || p.proname || ' runs with its owner''s rights on a changeable search_path'
     FROM pg_proc p WHERE p.pronamespace = to_regnamespace('platform') AND p.prosecdef
-      AND NOT coalesce(array_to_string(p.proconfig, ',') LIKE '%search_path=%', false)`
+      AND NOT coalesce(array_to_string(p.proconfig, ',') LIKE '%search_path=%', false)
+UNION ALL SELECT 'function platform.' || p.proname || ' runs with its owner''s rights and every tenant may call it'
+    FROM pg_proc p WHERE p.pronamespace = to_regnamespace('platform') AND p.prosecdef AND p.proname <> 'emit'
+      AND has_function_privilege('public', p.oid, 'EXECUTE')`
 
 // Hardening asks the database which protections are missing and names each in
 // one line; none means that all are there. Outside development a process must

@@ -27,3 +27,16 @@ func dirtyConnection(t *testing.T, d *DB, tenant Tenant) {
 
 // DirtyConnection lets the external tests reach it.
 var DirtyConnection = dirtyConnection
+
+// StuckConnection leaves a connection in a tenant's role beyond its transaction,
+// from where no switch is possible.
+func StuckConnection(t *testing.T, d *DB, tenant Tenant) {
+	t.Helper()
+	pool, err := d.shardPool(tenant.shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), "SET ROLE "+quote(tenant.schema)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -139,13 +139,21 @@ func TestHardeningNamesWhatIsMissing(t *testing.T) {
 		"GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC",
 		"GRANT USAGE ON SCHEMA public TO PUBLIC",
 		"ALTER TABLE platform.sessions NO FORCE ROW LEVEL SECURITY",
-		"ALTER FUNCTION platform.emit(text, jsonb) RESET search_path")
+		"ALTER FUNCTION platform.emit(text, jsonb) RESET search_path",
+		"GRANT EXECUTE ON FUNCTION platform.resolve_tenant(uuid) TO PUBLIC",
+		"GRANT EXECUTE ON FUNCTION pg_catalog.lo_from_bytea(oid, bytea), pg_catalog.pg_advisory_lock(bigint) TO PUBLIC",
+		"GRANT UPDATE ON pg_catalog.pg_settings TO PUBLIC",
+		"ALTER ROLE "+a.login+" IN DATABASE "+database+" SET search_path = "+a.schema,
+		"ALTER ROLE "+a.schema+" IN DATABASE "+database+" SET work_mem = '1GB'")
 	missing, err = env.DB.Hardening(ctx, db.ServiceRouter)
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := strings.Join(missing, "\n")
-	for _, want := range []string{"set_config", "temporary tables", "plpgsql", "schema public", "not forced on 2 tables", "platform.emit"} {
+	for _, want := range []string{"set_config", "temporary tables", "plpgsql", "schema public", "not forced on 2 tables", "platform.emit",
+		"platform.resolve_tenant", "execute lo_from_bytea, pg_advisory_lock,", "pg_settings",
+		a.login + " brings settings of its own: search_path", a.schema + " brings settings of its own: work_mem",
+	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not named in:\n%s", want, all)
 		}

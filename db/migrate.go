@@ -61,8 +61,9 @@ type MigrateFailure struct {
 	Message string
 }
 
-// migrateLock lets one Migrate run at a time in a database.
-const migrateLock = 7203002
+// migrateLock lets one Migrate run at a time in a database. The numbers of the
+// locks that queries take are in queries/platform.
+const migrateLock = 7203010
 
 // Migrate brings the platform schema, the shape and every tenant's schema up to
 // date. It can be stopped at any point and run again: each file and each tenant

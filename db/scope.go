@@ -41,10 +41,17 @@ func (s *scope) send(ctx context.Context, sql string, args []any) (*pgxpool.Conn
 	results := conn.SendBatch(ctx, batch)
 	if _, err := results.Exec(); err != nil {
 		_ = results.Close() // reports the same error
-		conn.Release()
+		discard(ctx, conn)
 		return nil, nil, translate(err)
 	}
 	return conn, results, nil
+}
+
+// discard closes a connection on which the switch failed. Whatever state keeps a
+// login from switching would fail every later use in the same way.
+func discard(ctx context.Context, conn *pgxpool.Conn) {
+	_ = conn.Conn().Close(ctx) // the server notices either way
+	conn.Release()
 }
 
 // Exec implements the generated DBTX.
@@ -189,6 +196,7 @@ func (s *scope) tx(ctx context.Context, fn func(*txScope) error) (err error) {
 		batch.Queue(enterSQL, s.role, s.tenant)
 	}
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
+		_ = conn.Conn().Close(ctx) // as discard does
 		return translate(err)
 	}
 	if err := fn(t); err != nil {

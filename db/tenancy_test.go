@@ -35,3 +35,27 @@ func TestATenantSeesItsOwnRowsOnly(t *testing.T) {
 		}
 	}
 }
+
+// A connection that cannot switch any more fails once, closed, and not for ever.
+func TestAConnectionThatCannotSwitchIsNotReused(t *testing.T) {
+	t.Parallel()
+	env := dbtest.New(t)
+	d := narrow(t, env)
+	a := env.Tenant(t)
+	store := d.Store(db.ServiceUser)
+	uses := map[string]func() error{
+		"query": func() error { return upsert(t.Context(), store.Tenant(a), canary(a)) },
+		"transaction": func() error {
+			return store.Tenant(a).Tx(t.Context(), func(q *tenantdb.Queries) error { return upsert(t.Context(), q, canary(a)) })
+		},
+	}
+	for name, use := range uses {
+		db.StuckConnection(t, d, a)
+		if err := use(); err == nil {
+			t.Errorf("%s: served by a connection in another role", name)
+		}
+		if err := use(); err != nil {
+			t.Errorf("%s, the second time: %v", name, err)
+		}
+	}
+}

@@ -267,8 +267,10 @@ func (a *app) handlers(sender mail.Sender) map[string]db.OutboxHandler {
 			return audit.CopyToPlatform(ctx, relayed.Platform().Queries, e.TenantID, e.Body)
 		},
 		auth.KindSessionStarted: inTenant(a.auth.HandleSessionStarted),
-		"tenant.provision":      func(ctx context.Context, e db.OutboxEvent) error { return a.tenants.ProvisionStep(ctx, e.Body) },
-		mail.Kind:               func(ctx context.Context, e db.OutboxEvent) error { return mail.Deliver(ctx, sender, e.Body) },
+		"tenant.provision": func(ctx context.Context, e db.OutboxEvent) error {
+			return a.tenants.ProvisionStep(ctx, e.TenantID, e.Body)
+		},
+		mail.Kind: func(ctx context.Context, e db.OutboxEvent) error { return mail.Deliver(ctx, sender, e.Body) },
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/internal/auth"
 	"github.com/tradesage/tradesage/internal/backing"
 )
 
@@ -53,10 +54,9 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	defer listeners.close()
 
 	if d.Reset {
-		if err := backing.Reset(ctx, d.Data, logger); err != nil {
+		if err := backing.Reset(ctx, d.Data, out.logger()); err != nil {
 			return err
 		}
-		out.say("removed the data in %s", d.Data)
 	}
 	services, err := backing.Start(ctx, backing.Options{Dir: d.Data, Postgres: true, Redis: true, Logger: out.logger()})
 	if err != nil {
@@ -103,6 +103,10 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	out.say("schemas are up to date (%d platform and %d tenant migrations new)", report.Platform, report.Blueprints)
 
 	a, err := build(ctx, c, logger, modeDev)
+	if errors.Is(err, auth.ErrSealed) {
+		return fmt.Errorf("the keys in the database were sealed with other secrets than those in %s: bring that file back, or start with --reset",
+			filepath.Join(services.Dir(), secretsName))
+	}
 	if err != nil {
 		return err
 	}
@@ -118,9 +122,12 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	return err
 }
 
+// secretsName is the file of the data folder's secrets.
+const secretsName = "secrets.json"
+
 // devSecrets reads or makes the folder's secrets.
 func devSecrets(dir string, c *config) error {
-	path := filepath.Join(dir, "secrets.json")
+	path := filepath.Join(dir, secretsName)
 	var kept struct{ Database, MasterKey string }
 	text, err := os.ReadFile(path) //nolint:gosec // in our own data folder
 	switch {
@@ -140,6 +147,10 @@ func devSecrets(dir string, c *config) error {
 		}
 	}
 	c.Database.Secret, c.Identity.MasterKey = kept.Database, kept.MasterKey
+	_, secretErr := c.Database.secret()
+	if _, keyErr := c.masterKey(); secretErr != nil || keyErr != nil {
+		return fmt.Errorf("%s is damaged; start with --reset", path)
+	}
 	return nil
 }
 

@@ -42,7 +42,7 @@ func main() {
 
 func run(args []string) error {
 	// The first signal asks for an orderly end; a second one ends at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
@@ -50,14 +50,13 @@ func run(args []string) error {
 	parser, err := kong.New(&cli,
 		kong.Name("tradesage"),
 		kong.Description("The backend of a multi-tenant trading platform: one federated GraphQL API."),
-		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		return err
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (tradesage --help lists commands and flags)", err)
 	}
 	err = command.Run()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {

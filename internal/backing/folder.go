@@ -270,6 +270,7 @@ func Reset(ctx context.Context, dir string, log *slog.Logger) error {
 	if err := os.RemoveAll(path); err != nil {
 		return folderProblem(path, err)
 	}
+	log.Info("removed the data in " + path)
 	return nil
 }
 

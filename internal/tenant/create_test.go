@@ -82,7 +82,7 @@ func TestCreate(t *testing.T) {
 
 	// The relay comes by later: nothing happens twice.
 	for _, body := range p.outbox(t, tenant.KindProvision, got.ID) {
-		if err := p.tenants.ProvisionStep(t.Context(), body); err != nil {
+		if err := p.tenants.ProvisionStep(t.Context(), got.ID, body); err != nil {
 			t.Error(err)
 		}
 	}
@@ -346,7 +346,7 @@ func TestProvisionAfterCrash(t *testing.T) {
 		t.Fatalf("%d provisioning events, want 1", len(bodies))
 	}
 	errs := make([]error, 8)
-	atOnce(len(errs), func(i int) { errs[i] = p.tenants.ProvisionStep(t.Context(), bodies[0]) })
+	atOnce(len(errs), func(i int) { errs[i] = p.tenants.ProvisionStep(t.Context(), made, bodies[0]) })
 	for _, err := range errs {
 		if err != nil {
 			t.Error(err)
@@ -396,14 +396,14 @@ func TestCreateWhenTheTenantStepFails(t *testing.T) {
 	if len(bodies) != 1 {
 		t.Fatalf("%d provisioning events, want 1", len(bodies))
 	}
-	if err := p.tenants.ProvisionStep(t.Context(), bodies[0]); err == nil {
+	if err := p.tenants.ProvisionStep(t.Context(), made.ID, bodies[0]); err == nil {
 		t.Error("the step hides its failure from the relay")
 	}
 	if n := len(p.outbox(t, "audit.copy", made.ID)); n != 0 {
 		t.Errorf("%d events of a step that failed", n)
 	}
 	change("DROP CONSTRAINT broken")
-	if err := p.tenants.ProvisionStep(t.Context(), bodies[0]); err != nil {
+	if err := p.tenants.ProvisionStep(t.Context(), made.ID, bodies[0]); err != nil {
 		t.Fatal(err)
 	}
 	if _, state, err := p.DB.Store(db.ServiceTenant).Resolve(t.Context(), made.ID); err != nil || state != db.TenantActive {
@@ -417,9 +417,31 @@ func TestCreateWhenTheTenantStepFails(t *testing.T) {
 func TestProvisionStepRefusesNonsense(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, dbtest.New(t))
-	for _, body := range []string{``, `[]`, `{"tenant": "x"}`, `{"tenant": "` + uuid.NewString() + `"}`} {
-		if err := p.tenants.ProvisionStep(t.Context(), json.RawMessage(body)); err == nil {
+	unknown := uuid.New()
+	for _, body := range []string{``, `[]`, `{"tenant": "x"}`, `{"tenant": "` + unknown.String() + `"}`} {
+		if err := p.tenants.ProvisionStep(t.Context(), unknown, json.RawMessage(body)); err == nil {
 			t.Errorf("%q was accepted", body)
 		}
+	}
+}
+
+// A tenant may emit events of any kind: it must not finish another's making.
+func TestATenantCannotProvisionAnother(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, dbtest.New(t))
+	made, err := p.tenants.CreateAndCrash(p.asAdmin(t), input(unique(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := json.RawMessage(`{"tenant": "` + made.String() + `", "owner": {"id": "` + uuid.NewString() +
+		`", "email": "thief@globex.test", "expiresAt": "2100-01-01T00:00:00Z"}}`)
+	if err := p.tenants.ProvisionStep(t.Context(), p.Tenant(t).ID(), forged); err == nil {
+		t.Error("a forged event was accepted")
+	}
+	if _, state, err := p.DB.Store(db.ServiceTenant).Resolve(t.Context(), made); err != nil || state != db.TenantProvisioning {
+		t.Errorf("got %s, %v; want a tenant that is still being set up", state, err)
+	}
+	if n := len(p.outbox(t, mail.Kind, made)); n != 0 {
+		t.Errorf("%d mails to the thief", n)
 	}
 }

@@ -38,13 +38,17 @@ type ownerInvitation struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
-// ProvisionStep finishes a claimed tenant from the body of its outbox event. It
+// ProvisionStep finishes the claimed tenant whose outbox event has the body. It
 // may run any number of times, at once too: the roles, the invitation, the audit
-// event and the mail happen once.
-func (t *Tenants) ProvisionStep(ctx context.Context, body json.RawMessage) error {
+// event and the mail happen once. A tenant can emit events of any kind, but for
+// itself only: a body that names another tenant is refused.
+func (t *Tenants) ProvisionStep(ctx context.Context, tenant uuid.UUID, body json.RawMessage) error {
 	var p provisioning
 	if err := json.Unmarshal(body, &p); err != nil {
 		return fmt.Errorf("tenant provisioning: %w", err)
+	}
+	if p.Tenant != tenant {
+		return fmt.Errorf("tenant provisioning: an event of tenant %s names tenant %s", tenant, p.Tenant)
 	}
 	return t.provision(ctx, p)
 }
