@@ -56,6 +56,26 @@ func TestDevKeepsAndResetsItsData(t *testing.T) {
 		t.Errorf("after a restart: %v", got)
 	}
 	p.interrupt(t)
+
+	// Secrets that do not fit the database are named in one line.
+	secrets := filepath.Join(data, "secrets.json")
+	for _, text := range []string{"", "{}", `{"Database":"AAAA","MasterKey":"AAAA"}`, "no file"} {
+		if err := os.WriteFile(secrets, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if text == "no file" {
+			if err := os.Remove(secrets); err != nil {
+				t.Fatal(err)
+			}
+		}
+		failed := launch(t, data)
+		err, said := <-failed.ended, failed.text()
+		_, message, _ := strings.Cut(said, "tradesage: ")
+		if err == nil || strings.Count(message, "\n") != 1 || !strings.Contains(message, "secrets.json") || !strings.Contains(message, "--reset") {
+			t.Errorf("with %q for secrets: %v %s", text, err, said)
+		}
+	}
+
 	p = start(t, data, "--reset")
 	if got := name(); got == "Kept" {
 		t.Error("--reset kept the data")

@@ -46,7 +46,7 @@ func TestSealedKeysAreBoundToTheirRow(t *testing.T) {
 		"altered":            func() ([]byte, error) { return sealer.open(signingTable, "a", altered) },
 		"empty":              func() ([]byte, error) { return sealer.open(signingTable, "a", nil) },
 	} {
-		if _, err := open(); !errors.Is(err, errSeal) {
+		if _, err := open(); !errors.Is(err, ErrSealed) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -87,14 +87,14 @@ func TestAVerifierHoldsNoMoreThanItNeeds(t *testing.T) {
 	if _, err := opener.open(signingTable, rows[0].Kid, rows[0].PrivateSealed); err == nil {
 		t.Error("a claim opener opens a private key")
 	}
-	if _, err := open(key, signingTable, rows[0].Kid, rows[0].PrivateSealed); !errors.Is(err, errSeal) {
+	if _, err := open(key, signingTable, rows[0].Kid, rows[0].PrivateSealed); !errors.Is(err, ErrSealed) {
 		t.Errorf("the claim sealing key on a private key: %v", err)
 	}
 	wrong, err := NewSealer(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := wrong.open(signingTable, rows[0].Kid, rows[0].PrivateSealed); !errors.Is(err, errSeal) {
+	if _, err := wrong.open(signingTable, rows[0].Kid, rows[0].PrivateSealed); !errors.Is(err, ErrSealed) {
 		t.Errorf("the claim sealing key as master key: %v", err)
 	}
 	for _, short := range [][]byte{nil, key[:16]} {
@@ -220,7 +220,7 @@ func TestAnotherMasterKeyIsToldAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	ring := NewKeyRing(KeyRingOptions{Source: IssuerKeys(e.DB.PlatformStore(db.ServiceAuth), other)})
-	if err := ring.Refresh(t.Context()); !errors.Is(err, errSeal) {
+	if err := ring.Refresh(t.Context()); !errors.Is(err, ErrSealed) {
 		t.Fatalf("got %v", err)
 	}
 }

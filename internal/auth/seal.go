@@ -19,7 +19,8 @@ const MasterKeySize = 32
 // sealVersion begins every sealed value, so that the way of sealing can change.
 const sealVersion = 2
 
-var errSeal = errors.New("cannot be opened: it was sealed with another master key, or altered")
+// ErrSealed says that a key at rest was sealed with another master key, or altered.
+var ErrSealed = errors.New("cannot be opened: it was sealed with another master key, or altered")
 
 // Sealer encrypts keys for the database with the master key, which is configured
 // and never stored there: AES-256-GCM under a key of each table's own, bound to
@@ -85,11 +86,11 @@ func open(key []byte, table, kid string, sealed []byte) ([]byte, error) {
 	aead := newAEAD(key)
 	head := 1 + aead.NonceSize()
 	if len(sealed) < head || sealed[0] != sealVersion {
-		return nil, fmt.Errorf("%s %s: %w", table, kid, errSeal)
+		return nil, fmt.Errorf("%s %s: %w", table, kid, ErrSealed)
 	}
 	plain, err := aead.Open(nil, sealed[1:head], sealed[head:], sealedFor(table, kid))
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", table, kid, errSeal)
+		return nil, fmt.Errorf("%s %s: %w", table, kid, ErrSealed)
 	}
 	return plain, nil
 }
