@@ -65,7 +65,7 @@ type mailConfig struct {
 type config struct {
 	Listen          string        `env:"TRADESAGE_LISTEN" default:"127.0.0.1:8001" help:"Address of the public listener."`
 	MetricsListen   string        `env:"TRADESAGE_METRICS_LISTEN" default:"127.0.0.1:9090" help:"Address of /metrics and pprof: never a public one."`
-	PublicURL       string        `env:"TRADESAGE_PUBLIC_URL" help:"URL under which people reach this, for links in mail; http:// and the listener's address if empty."`
+	PublicURL       string        `env:"TRADESAGE_PUBLIC_URL" help:"URL under which people reach this, for links in mail; http:// (https:// with a certificate) and the listener's address if empty."`
 	RedisURL        string        `env:"TRADESAGE_REDIS_URL,REDIS_URL" help:"Redis for live sessions, as redis://host:6379/0."`
 	LogLevel        string        `env:"TRADESAGE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat       string        `env:"TRADESAGE_LOG_FORMAT" enum:"json,text" default:"json" help:"json or text."`
@@ -74,6 +74,7 @@ type config struct {
 	AllowUnhardened bool          `env:"TRADESAGE_ALLOW_UNHARDENED" help:"Serve even though the database lacks protections. Each is named in the log and in /readyz."`
 	DrainTime       time.Duration `env:"TRADESAGE_DRAIN_TIME" default:"10s" help:"How long requests may go on after a signal to end."`
 
+	TLS      tlsConfig      `embed:""`
 	Database databaseConfig `embed:""`
 	Identity identityConfig `embed:""`
 	Mail     mailConfig     `embed:""`
@@ -82,8 +83,15 @@ type config struct {
 // validate checks what the flags' own types do not, names the bad value and
 // fills in what follows from others.
 func (c *config) validate() error {
+	if err := c.TLS.validate(); err != nil {
+		return err
+	}
 	if c.PublicURL == "" {
-		c.PublicURL = "http://" + c.Listen
+		scheme := "http://"
+		if c.TLS.enabled() {
+			scheme = "https://"
+		}
+		c.PublicURL = scheme + c.Listen
 	}
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return fmt.Errorf("TRADESAGE_PUBLIC_URL: %q is not an http or https URL", c.PublicURL)

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tradesage/tradesage/internal/dbtest"
 )
 
 // The tests here drive the built program as its users do: over HTTP, and with
@@ -27,7 +29,7 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := dbtest.Main(m)
 	if built.path != "" {
 		_ = os.RemoveAll(filepath.Dir(built.path))
 	}

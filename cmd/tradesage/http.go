@@ -103,6 +103,7 @@ func edge(next http.Handler) http.Handler {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		tellHTTPSOnly(h, r.TLS)
 		next.ServeHTTP(w, identity.WithClient(r))
 	})
 }
@@ -137,8 +138,19 @@ func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
 func (a *app) serve(ctx context.Context, s sockets, ready func()) error {
 	public, metrics := newServer(a.publicHandler(), a.logger), newServer(metricsHandler(a.registry), a.logger)
 	metrics.ReadTimeout = 0 // a CPU profile takes as long as it was asked to
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := a.secure(ctx, public); err != nil {
+		return err
+	}
 	failed := make(chan error, 2)
-	go func() { failed <- public.Serve(s.public) }()
+	go func() {
+		if public.TLSConfig != nil {
+			failed <- public.ServeTLS(s.public, "", "") // the certificate is in the configuration
+		} else {
+			failed <- public.Serve(s.public)
+		}
+	}()
 	go func() { failed <- metrics.Serve(s.metrics) }()
 	ready()
 	var err error
