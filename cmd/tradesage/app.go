@@ -27,6 +27,7 @@ import (
 	"github.com/tradesage/tradesage/internal/auth"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/mail"
+	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/session"
 	"github.com/tradesage/tradesage/internal/tenant"
 	"github.com/tradesage/tradesage/internal/user"
@@ -112,7 +113,7 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	if err != nil {
 		return nil, err
 	}
-	users := user.New(a.db.Store(db.ServiceUser))
+	users := user.New(user.Options{Store: a.db.Store(db.ServiceUser), Permissions: who.permissions})
 	sessions := session.NewSessions(session.SessionsOptions{Store: a.db.Store(db.ServiceSession), Live: who.live})
 
 	if err := a.buildRouter(background, who.verifier, map[string]graphql.ExecutableSchema{
@@ -135,6 +136,7 @@ type identities struct {
 	verifier    *auth.Verifier
 	revocations *session.Revocations
 	live        *session.Live
+	permissions *permission.Permissions
 }
 
 // buildIdentity makes what signs in and what verifies, and waits until both
@@ -159,6 +161,12 @@ func (a *app) buildIdentity(ctx, background context.Context, master []byte) (ide
 	}); err != nil {
 		return parts, err
 	}
+	parts.permissions = permission.New(permission.Options{Store: a.db.Store(db.ServiceUser), Following: parts.revocations.Healthy})
+	parts.revocations.OnRevoked(func(r session.Revocation) {
+		if r.Kind == session.KindPermissions || r.Kind == session.KindUser {
+			parts.permissions.Drop(r.Tenant, r.Subject)
+		}
+	})
 	if parts.verifier, err = auth.NewVerifier(auth.VerifierOptions{
 		Ring: a.ring, Store: &verifying.Store, Revocations: parts.revocations, Live: parts.live, Token: token, Logger: a.logger,
 	}); err != nil {

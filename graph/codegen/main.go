@@ -52,14 +52,15 @@ func run(only []string) error {
 }
 
 // runtimeChecks undoes two defaults of gqlgen's federation plugin, which leaves
-// them to the router: a subgraph checks @authenticated and the shape of entity
-// representations itself, because it may be reached without the router.
+// them to the router: a subgraph checks @authenticated, @requiresScopes and the
+// shape of entity representations itself, because it may be reached without the router.
 type runtimeChecks struct{}
 
 func (runtimeChecks) Name() string { return "runtimechecks" }
 
 func (runtimeChecks) MutateConfig(cfg *config.Config) error {
 	cfg.Directives["authenticated"] = config.DirectiveConfig{}
+	cfg.Directives["requiresScopes"] = config.DirectiveConfig{}
 	cfg.Models["_Any"] = config.TypeMapEntry{
 		Model: config.StringList{"github.com/tradesage/tradesage/graph/subgraph.Representation"},
 	}

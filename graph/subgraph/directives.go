@@ -5,7 +5,9 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
 )
 
 // Authenticated implements @authenticated: without a verified caller in the
@@ -16,4 +18,26 @@ func Authenticated(ctx context.Context, _ any, next graphql.Resolver) (any, erro
 		return nil, err
 	}
 	return next(ctx)
+}
+
+// RequiresScopes implements @requiresScopes: the caller must hold all permissions
+// of at least one of the lists, or the field is refused with FORBIDDEN that names
+// what is missing of the first and is not resolved. Without a caller it is
+// refused with UNAUTHENTICATED.
+func RequiresScopes(permissions *permission.Permissions) func(context.Context, any, graphql.Resolver, [][]string) (any, error) {
+	return func(ctx context.Context, _ any, next graphql.Resolver, scopes [][]string) (any, error) {
+		held, err := permissions.Of(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, all := range scopes {
+			if held.Missing(all...) == "" {
+				return next(ctx)
+			}
+		}
+		if len(scopes) == 0 {
+			return nil, fault.Forbidden("nobody may ask for this")
+		}
+		return nil, permission.Lacking(held.Missing(scopes[0]...))
+	}
 }

@@ -12,12 +12,13 @@ import (
 // internal that the order covers; packages not named here may import all but
 // what lawOfModule says of them.
 var domainOrder = map[string][]string{
-	"fault":    {},
-	"identity": {"fault"},
-	"tenant":   {"fault", "identity"},
-	"user":     {"fault", "identity", "tenant"},
-	"session":  {"fault", "identity", "tenant"},
-	"auth":     {"fault", "identity", "tenant", "user", "session"},
+	"fault":      {},
+	"identity":   {"fault"},
+	"permission": {"fault", "identity"},
+	"tenant":     {"fault", "identity", "permission"},
+	"user":       {"fault", "identity", "permission", "tenant"},
+	"session":    {"fault", "identity", "permission", "tenant"},
+	"auth":       {"fault", "identity", "permission", "tenant", "user", "session"},
 }
 
 // forTests are packages that exist for tests: dbtest for all of them, backing
@@ -168,6 +169,8 @@ func TestImportLawCatches(t *testing.T) {
 		{"internal/session/a.go", module + "/internal/user", "order"},
 		{"internal/tenant/a.go", module + "/internal/user", "order"},
 		{"internal/tenant/provision/a.go", module + "/internal/auth/token", "order"},
+		{"internal/permission/a.go", module + "/internal/tenant", "order"},
+		{"internal/session/a.go", module + "/internal/permission", ""},
 		{"internal/auth/a.go", module + "/internal/session", ""},
 		{"internal/auth/a.go", module + "/graph", "only"},
 		{"internal/auth/a.go", module + "/internal/backing", "cmd's"},

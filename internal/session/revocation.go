@@ -19,6 +19,9 @@ const (
 	KindUser Kind = "user"
 	// KindTenant ends the access tokens of one tenant that were issued before it.
 	KindTenant Kind = "tenant"
+	// KindPermissions ends what is known of one user's permissions in a tenant, or
+	// of all users' if the subject is the tenant. No token ends with it.
+	KindPermissions Kind = "permissions"
 )
 
 // Revocation says that what was allowed before is so no more.
@@ -91,6 +94,8 @@ func (s *revoked) add(r Revocation) bool {
 		return extend(s.users, userKey{r.Tenant, r.Subject}, r)
 	case KindTenant:
 		return extend(s.tenants, r.Subject, r)
+	case KindPermissions:
+		return true // nothing to hold, and news each time: clocks differ
 	}
 	return false
 }

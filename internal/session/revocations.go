@@ -99,8 +99,8 @@ func NewRevocations(o RevocationsOptions) (*Revocations, error) {
 	}, nil
 }
 
-// OnRevoked registers fn to be called once for each revocation this process
-// learns of, after Check refuses what it concerns. Register before Load. fn is
+// OnRevoked registers fn to be called for each revocation this process learns of,
+// once but for KindPermissions, which may come again, after Check refuses what it concerns. Register before Load. fn is
 // called on the feed's goroutine and must not block.
 func (r *Revocations) OnRevoked(fn func(Revocation)) { r.listeners = append(r.listeners, fn) }
 

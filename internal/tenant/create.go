@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,6 +15,7 @@ import (
 	"github.com/tradesage/tradesage/internal/audit"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
 )
 
 const (
@@ -98,8 +98,8 @@ func claimOf(input CreateTenantInput) platformdb.ClaimBlankParams {
 
 // requirePlatform answers FORBIDDEN unless the caller's tenant is the platform's
 // own and a role there grants the permission.
-func (t *Tenants) requirePlatform(ctx context.Context, caller *identity.Caller, permission string) error {
-	forbidden := fault.Forbidden("this needs the permission " + permission + " of the platform")
+func (t *Tenants) requirePlatform(ctx context.Context, caller *identity.Caller, needed string) error {
+	forbidden := fault.Forbidden("this needs the permission " + needed + " of the platform")
 	own, err := t.store.PlatformFor(caller.Tenant).GetTenant(ctx, caller.Tenant.ID())
 	if errors.Is(err, db.ErrNotFound) {
 		return forbidden
@@ -110,11 +110,11 @@ func (t *Tenants) requirePlatform(ctx context.Context, caller *identity.Caller, 
 	if own.Slug == nil || *own.Slug != PlatformSlug {
 		return forbidden
 	}
-	permissions, err := t.store.Tenant(caller.Tenant).ListPermissions(ctx, caller.Subject)
+	held, err := permission.Load(ctx, t.store.Tenant(caller.Tenant).Queries, caller.Subject)
 	if err != nil {
-		return fmt.Errorf("permissions of %s: %w", caller.Subject, err)
+		return err
 	}
-	if !slices.Contains(permissions, permission) {
+	if !held.Holds(needed) {
 		return forbidden
 	}
 	return nil

@@ -62,7 +62,7 @@ func ParseInvitationCode(field, code string) (tenant uuid.UUID, hash []byte, err
 		return uuid.Nil, nil, refused
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(code)
-	if err != nil {
+	if err != nil || len(raw) != len(tenant)+sha256.Size { // line ends are passed over
 		return uuid.Nil, nil, refused
 	}
 	copy(tenant[:], raw)

@@ -17,6 +17,7 @@ import (
 	"github.com/tradesage/tradesage/internal/audit"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/tenant"
 )
 
@@ -48,10 +49,19 @@ type Tenant struct{ ID uuid.UUID }
 func (*Tenant) IsEntity() {}
 
 // Users reads and changes the users of the caller's tenant.
-type Users struct{ store *db.Store }
+type Users struct {
+	store       *db.Store
+	permissions *permission.Permissions
+}
 
-// New returns the users behind store.
-func New(store *db.Store) *Users { return &Users{store} }
+// Options are what New needs, all of it.
+type Options struct {
+	Store       *db.Store
+	Permissions *permission.Permissions
+}
+
+// New returns the users behind the store.
+func New(o Options) *Users { return &Users{o.Store, o.Permissions} }
 
 // Me returns the caller as a user. UNAUTHENTICATED without a caller, FORBIDDEN
 // if the user is deactivated or not in the tenant.
@@ -76,8 +86,8 @@ func (u *Users) Me(ctx context.Context) (*User, error) {
 
 // UsersByID returns the users with these ids in their order, and nil for each
 // that the caller may not see: users of other tenants, ids that never existed
-// and, without the permission users:read, everybody else. It takes one query,
-// and a second where others than the caller are asked for. UNAUTHENTICATED
+// and, without the permission users:read, everybody else. It takes one query.
+// UNAUTHENTICATED
 // without a caller.
 func (u *Users) UsersByID(ctx context.Context, ids []uuid.UUID) ([]*User, error) {
 	caller, err := identity.FromContext(ctx)
@@ -87,11 +97,11 @@ func (u *Users) UsersByID(ctx context.Context, ids []uuid.UUID) ([]*User, error)
 	queries := u.store.Tenant(caller.Tenant)
 	visible := ids
 	if slices.ContainsFunc(ids, func(id uuid.UUID) bool { return id != caller.Subject }) {
-		permissions, err := queries.ListPermissions(ctx, caller.Subject)
+		held, err := u.permissions.Of(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("permissions of %s: %w", caller.Subject, err)
+			return nil, err
 		}
-		if !slices.Contains(permissions, tenant.UsersRead) {
+		if !held.Holds(tenant.UsersRead) {
 			visible = []uuid.UUID{caller.Subject}
 		}
 	}

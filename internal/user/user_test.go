@@ -16,6 +16,7 @@ import (
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/tenant"
 	"github.com/tradesage/tradesage/internal/user"
 )
@@ -31,7 +32,7 @@ type fixture struct {
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	env := dbtest.New(t)
-	return fixture{env, user.New(env.DB.Store(db.ServiceUser)), env.Tenant(t)}
+	return fixture{env, user.New(user.Options{Store: env.DB.Store(db.ServiceUser), Permissions: permission.New(permission.Options{Store: env.DB.Store(db.ServiceUser)})}), env.Tenant(t)}
 }
 
 // person makes a user of a tenant, with the permissions if there are any.

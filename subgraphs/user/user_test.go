@@ -14,6 +14,7 @@ import (
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/user"
 	usergraph "github.com/tradesage/tradesage/subgraphs/user"
 )
@@ -34,7 +35,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	env := dbtest.New(t)
 	f := &fixture{Env: env, in: home{Tenant: env.Tenant(t)}}
-	f.server = subgraph.New("user", usergraph.New(user.New(env.DB.Store("svc_user"))),
+	f.server = subgraph.New("user", usergraph.New(user.New(user.Options{Store: env.DB.Store("svc_user"), Permissions: permission.New(permission.Options{Store: env.DB.Store("svc_user")})})),
 		subgraph.Options{Logger: slog.New(slog.DiscardHandler)})
 	f.ada = f.person(t, f.in, "ada@acme.test")
 	return f

@@ -1,0 +1,192 @@
+package permission_test
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/tenantdb"
+	"github.com/tradesage/tradesage/internal/dbtest"
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
+)
+
+func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
+
+type fixture struct {
+	*dbtest.Env
+	permissions *permission.Permissions
+	following   atomic.Bool
+	now         atomic.Int64
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{Env: dbtest.New(t)}
+	f.following.Store(true)
+	f.permissions = permission.New(permission.Options{
+		Store: f.DB.Store(db.ServiceUser), Following: f.following.Load,
+		Clock: func() time.Time { return time.Unix(f.now.Load(), 0) },
+	})
+	return f
+}
+
+// user makes a user whose one role, also its key, may read users.
+func (f *fixture) user(t *testing.T, in db.Tenant) (context.Context, uuid.UUID) {
+	t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	err := f.DB.Store(db.ServiceUser).Tenant(in).Tx(t.Context(), func(q *tenantdb.Queries) error {
+		if _, err := q.UpsertUser(t.Context(), tenantdb.UpsertUserParams{ID: id, Email: id.String() + "@people.test"}); err != nil {
+			return err
+		}
+		if _, err := q.UpsertBuiltInRoles(t.Context(), tenantdb.UpsertBuiltInRolesParams{
+			Ids: []uuid.UUID{id}, Keys: []string{"r" + id.String()}, Names: []string{"Role"}, Permissions: []string{"users:read,roles:read"},
+		}); err != nil {
+			return err
+		}
+		return q.AssignRole(t.Context(), id, "r"+id.String())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return as(t, in, id), id
+}
+
+func as(t *testing.T, in db.Tenant, id uuid.UUID) context.Context {
+	return identity.NewContext(t.Context(), &identity.Caller{Subject: id, Session: uuid.New(), Tenant: in})
+}
+
+// take removes every role of a user behind the scenes.
+func (f *fixture) take(t *testing.T, in db.Tenant, user uuid.UUID) {
+	t.Helper()
+	conn := f.Connect(t, "postgres")
+	var schema string
+	if err := conn.QueryRow(t.Context(), "SELECT schema_name FROM platform.tenants WHERE id = $1", in.ID()).Scan(&schema); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "DELETE FROM "+schema+".user_roles WHERE user_id = $1", user); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f *fixture) want(ctx context.Context, t *testing.T, what string, code fault.Code) {
+	t.Helper()
+	_, err := f.permissions.Require(ctx, "users:read")
+	if code == "" && err != nil || code != "" && !fault.Is(err, code) {
+		t.Errorf("%s: %v, want %q", what, err, code)
+	}
+}
+
+func TestASetIsKeptUntilItIsDropped(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	in := f.Tenant(t)
+	for what, subject := range map[string]func(user uuid.UUID) uuid.UUID{
+		"of the user": func(user uuid.UUID) uuid.UUID { return user },
+		"of all":      func(uuid.UUID) uuid.UUID { return in.ID() },
+	} {
+		ctx, user := f.user(t, in)
+		f.want(ctx, t, "at first", "")
+		f.take(t, in, user)
+		f.want(ctx, t, "without news", "")
+		f.permissions.Drop(uuid.New(), user)
+		f.permissions.Drop(in.ID(), uuid.New())
+		f.want(ctx, t, "after news of others", "")
+		f.permissions.Drop(in.ID(), subject(user))
+		f.want(ctx, t, "after news "+what, fault.CodeForbidden)
+	}
+}
+
+func TestASetGrowsOld(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	in := f.Tenant(t)
+	ctx, user := f.user(t, in)
+	f.want(ctx, t, "at first", "")
+	f.take(t, in, user)
+	f.now.Add(29)
+	f.want(ctx, t, "after 29 s", "")
+	f.now.Add(1)
+	f.want(ctx, t, "after 30 s", fault.CodeForbidden)
+}
+
+// Who hears of no changes asks each time.
+func TestWithoutTheFeedNothingIsKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	in := f.Tenant(t)
+	ctx, user := f.user(t, in)
+	f.want(ctx, t, "at first", "")
+	f.take(t, in, user)
+	f.following.Store(false)
+	f.want(ctx, t, "without the feed", fault.CodeForbidden)
+}
+
+// A set that was read before a change and arrives after its news is not kept.
+func TestAReadingThatAChangeOvertook(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	in := f.Tenant(t)
+	ctx, user := f.user(t, in)
+	overtaken := permission.New(permission.Options{
+		Store: f.DB.Store(db.ServiceUser), Following: f.following.Load, Clock: func() time.Time { return time.Unix(0, 0) },
+	})
+	conn := f.Connect(t, "postgres")
+	var schema string
+	if err := conn.QueryRow(ctx, "SELECT schema_name FROM platform.tenants WHERE id = $1", in.ID()).Scan(&schema); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, "BEGIN; LOCK "+schema+".user_roles IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { _, err := overtaken.Of(ctx); done <- err }()
+	watch := f.Connect(t, "postgres")
+	for waiting := 0; waiting == 0; { // the reading waits for the lock
+		if err := watch.QueryRow(ctx, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::regclass", schema+".user_roles").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overtaken.Drop(in.ID(), user)
+	if _, err := conn.Exec(ctx, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	f.take(t, in, user)
+	if set, err := overtaken.Of(ctx); err != nil || set.Holds("users:read") {
+		t.Errorf("%v, %v: an overtaken reading was kept", set, err)
+	}
+}
+
+func TestTenantsAreApart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	in, other := f.Tenant(t), f.Tenant(t)
+	ctx, user := f.user(t, in)
+	f.want(ctx, t, "at home", "")
+	f.want(as(t, other, user), t, "in another tenant", fault.CodeForbidden)
+	f.want(ctx, t, "at home again", "")
+	f.want(t.Context(), t, "nobody", fault.CodeUnauthenticated)
+}
+
+func TestSets(t *testing.T) {
+	t.Parallel()
+	set := permission.NewSet("b:read", "a:read", "b:read")
+	if !set.Holds("a:read") || set.Holds("a") || set.Holds("") || permission.NewSet().Holds("a:read") {
+		t.Errorf("%+v holds what it should not, or not what it should", set)
+	}
+	if got := set.Missing("a:read", "c:read", "d:read"); got != "c:read" {
+		t.Errorf("missing %q, want c:read", got)
+	}
+	if got := set.Missing("b:read", "a:read"); got != "" {
+		t.Errorf("missing %q of what is held", got)
+	}
+}
