@@ -44,18 +44,19 @@ test-race: ## Run all tests in random order under the race detector
 	CGO_ENABLED=1 go test -race -shuffle=on -count=1 ./...
 
 .PHONY: bench
-bench: setup ## Run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: setup ## Measure against the budgets (ARGS="-quick", "-json FILE", "-compare FILE", names)
+	go run ./cmd/bench $(ARGS)
 
 .PHONY: generate
 generate: $(SQLC) ## Write all generated code anew: queries, GraphQL, supergraph
 	$(SQLC) generate
-	go run ./graph/codegen
 	@$(MAKE) --no-print-directory compose
+	go run ./graph/codegen
 
 .PHONY: compose
 compose: $(COMPOSE_MODULES) ## Compose the subgraphs' schemas into the supergraph
 	node graph/compose/compose.mjs
+	node graph/compose/compose.mjs --from cmd/bench/graph --out cmd/bench/graph
 
 .PHONY: check-generate
 check-generate: generate ## Fail when generating changes a committed file

@@ -1,6 +1,8 @@
 // Command codegen runs gqlgen once for each subgraph: every folder of subgraphs/
-// with a schema, or those named as arguments, by the one gqlgen.yml. Run it from
-// the repository's root; a second run changes nothing.
+// with a schema, or those named as arguments, by the one gqlgen.yml. By the same
+// settings it makes the subgraphs that cmd/bench measures, and from their
+// supergraph the monolith that it measures them against. Run it from the
+// repository's root; a second run changes nothing.
 package main
 
 import (
@@ -16,6 +18,17 @@ import (
 	"github.com/99designs/gqlgen/codegen/config"
 )
 
+// family is a set of subgraphs: their folders and their domain packages.
+type family struct{ folder, domain string }
+
+var (
+	product   = family{"subgraphs", "internal"}
+	benchmark = family{"cmd/bench/graph", "cmd/bench/desk"}
+)
+
+// monolith is the folder of benchmark that serves its supergraph alone.
+const monolith = "whole"
+
 func main() {
 	log.SetOutput(io.Discard) // gqlgen tells of every resolver that it adds
 	if err := run(os.Args[1:]); err != nil {
@@ -29,26 +42,61 @@ func run(only []string) error {
 	if err != nil {
 		return err
 	}
-	schemas, err := filepath.Glob("subgraphs/*/*.graphqls")
-	if err != nil {
-		return err
-	}
-	done := map[string]bool{}
-	for _, schema := range schemas {
-		name := filepath.Base(filepath.Dir(schema))
-		if done[name] || len(only) > 0 && !slices.Contains(only, name) {
-			continue
-		}
-		done[name] = true
-		cfg, err := config.ReadConfig(strings.NewReader(strings.ReplaceAll(string(settings), "{subgraph}", name)))
+	for _, f := range []family{product, benchmark} {
+		names, err := f.subgraphs()
 		if err != nil {
-			return fmt.Errorf("gqlgen.yml for %s: %w", name, err)
+			return err
 		}
-		if err := api.Generate(cfg, api.AddPlugin(runtimeChecks{})); err != nil {
-			return fmt.Errorf("subgraph %s: %w", name, err)
+		for _, name := range names {
+			if len(only) > 0 && !slices.Contains(only, name) {
+				continue
+			}
+			if err := f.generate(string(settings), name); err != nil {
+				return fmt.Errorf("subgraph %s: %w", name, err)
+			}
 		}
 	}
 	return nil
+}
+
+// subgraphs lists the folders with a schema.
+func (f family) subgraphs() ([]string, error) {
+	schemas, err := filepath.Glob(f.folder + "/*/*.graphqls")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, schema := range schemas {
+		names = append(names, filepath.Base(filepath.Dir(schema)))
+	}
+	names = slices.Compact(names)
+	if f == benchmark {
+		names = append(names, monolith)
+	}
+	return names, nil
+}
+
+func (f family) generate(settings, name string) error {
+	alone := f == benchmark && name == monolith
+	schema := f.folder + "/" + name + "/*.graphqls"
+	if alone {
+		schema = f.folder + "/supergraph.graphql"
+	}
+	settings = strings.NewReplacer(
+		"subgraphs/{subgraph}/*.graphqls", schema,
+		"subgraphs/{subgraph}", f.folder+"/"+name,
+		"internal/{subgraph}", f.domain+"/"+name,
+		"{subgraph}", name,
+	).Replace(settings)
+	cfg, err := config.ReadConfig(strings.NewReader(settings))
+	if err != nil {
+		return fmt.Errorf("gqlgen.yml: %w", err)
+	}
+	if alone {
+		cfg.Federation = config.PackageConfig{}
+		return api.Generate(cfg)
+	}
+	return api.Generate(cfg, api.AddPlugin(runtimeChecks{}))
 }
 
 // runtimeChecks undoes two defaults of gqlgen's federation plugin, which leaves

@@ -1,0 +1,52 @@
+// Package graph serves the benchmarks' data twice: as three subgraphs behind the
+// router, and as one plain gqlgen server of the same schema.
+package graph
+
+import (
+	"context"
+	_ "embed" // the supergraph
+	"log/slog"
+	"net/http"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/tradesage/tradesage/cmd/bench/graph/books"
+	booksgen "github.com/tradesage/tradesage/cmd/bench/graph/books/generated"
+	"github.com/tradesage/tradesage/cmd/bench/graph/market"
+	marketgen "github.com/tradesage/tradesage/cmd/bench/graph/market/generated"
+	"github.com/tradesage/tradesage/cmd/bench/graph/people"
+	peoplegen "github.com/tradesage/tradesage/cmd/bench/graph/people/generated"
+	"github.com/tradesage/tradesage/cmd/bench/graph/whole"
+	wholegen "github.com/tradesage/tradesage/cmd/bench/graph/whole/generated"
+	"github.com/tradesage/tradesage/graph/router"
+	"github.com/tradesage/tradesage/graph/subgraph"
+)
+
+//go:embed supergraph.json
+var supergraph []byte
+
+// Router returns the product's router over the three subgraphs in this process.
+func Router(ctx context.Context) (http.Handler, error) {
+	local := map[string]router.LocalSubgraph{}
+	for name, schema := range map[string]graphql.ExecutableSchema{
+		"people": peoplegen.NewExecutableSchema(peoplegen.Config{Resolvers: &people.Resolver{}}),
+		"books":  booksgen.NewExecutableSchema(booksgen.Config{Resolvers: &books.Resolver{}}),
+		"market": marketgen.NewExecutableSchema(marketgen.Config{Resolvers: &market.Resolver{}}),
+	} {
+		local[name] = subgraph.New(name, schema, subgraph.Options{Logger: slog.New(slog.DiscardHandler)})
+	}
+	return router.New(ctx, router.Options{Config: supergraph, Local: local, Logger: slog.New(slog.DiscardHandler)})
+}
+
+// Monolith returns gqlgen's own handler, set up as its documentation says: POST,
+// and a cache of parsed queries.
+func Monolith() http.Handler {
+	server := handler.New(wholegen.NewExecutableSchema(wholegen.Config{Resolvers: &whole.Resolver{}}))
+	server.AddTransport(transport.POST{})
+	server.SetQueryCache(lru.New[*ast.QueryDocument](1000))
+	return server
+}
