@@ -45,7 +45,8 @@ test-race: ## Run all tests in random order under the race detector
 
 .PHONY: bench
 bench: setup ## Measure against the budgets (ARGS="-quick", "-json FILE", "-compare FILE", names)
-	go run ./cmd/bench $(ARGS)
+	@go build -o bin/bench ./cmd/bench
+	@bin/bench $(ARGS)
 
 .PHONY: generate
 generate: $(SQLC) ## Write all generated code anew: queries, GraphQL, supergraph

@@ -36,7 +36,7 @@ func startSelf(args ...string) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.Command(self, args...)}
+	c := &child{cmd: exec.Command(self, args...)} //nolint:gosec // this program itself
 	c.cmd.Stderr = os.Stderr
 	if c.input, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err

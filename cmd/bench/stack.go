@@ -1,15 +1,284 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/internal/backing"
 )
 
-type stack struct{}
+// stack is a PostgreSQL and a Redis of this run, which lose nothing in a crash,
+// the seeded tenants in them, and the built program that serves them.
+type stack struct {
+	options  options
+	dir      string
+	services *backing.Services
+	// secret and master are random keys, as base64.
+	secret, master string
+	seeded         seeded
+	server         *server
+}
 
-func (*stack) close() error                                            { return nil }
-func openStack(context.Context, options) (*stack, error)               { return nil, errors.New("todo") }
-func measureMe(context.Context, options, *stack) ([]figure, error)      { return nil, nil }
-func measureLogin(context.Context, options, *stack) ([]figure, error)   { return nil, nil }
-func measureTenants(context.Context, options, *stack) ([]figure, error) { return nil, nil }
-func measureFleet(context.Context, options, *stack) ([]figure, error)   { return nil, nil }
+const (
+	database = "tradesage"
+	// stackShards is what migrate makes if it is told nothing.
+	stackShards = 16
+)
+
+// openStack starts the databases, migrates, seeds and builds; the server starts
+// with the first benchmark that asks for it.
+func openStack(ctx context.Context, o options) (_ *stack, err error) {
+	s := &stack{options: o, secret: randomKey(), master: randomKey()}
+	defer func() {
+		if err != nil {
+			_ = s.close()
+		}
+	}()
+	if s.dir, err = os.MkdirTemp("", "tradesage-bench-"); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(s.dir, 0o755); err != nil { //nolint:gosec // PostgreSQL's user goes through it
+		return nil, err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.program(), "./cmd/tradesage") //nolint:gosec // our own program
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return nil, fmt.Errorf("build of tradesage, from the repository's root: %w", err)
+	}
+	if s.services, err = backing.Start(ctx, backing.Options{Dir: filepath.Join(s.dir, "data"), Postgres: true, Redis: true}); err != nil {
+		return nil, err
+	}
+	if _, err := s.migrate(ctx, db.MigrateOptions{}); err != nil {
+		return nil, err
+	}
+	s.seeded, err = s.seed(ctx)
+	return s, err
+}
+
+func (s *stack) program() string { return filepath.Join(s.dir, "tradesage") }
+
+func (s *stack) databaseURL() string { return s.services.PostgresURL("nobody", "", database) }
+
+func (s *stack) databaseSecret() []byte {
+	secret, _ := base64.StdEncoding.DecodeString(s.secret) // made by randomKey
+	return secret
+}
+
+// migrate runs the migrations; o may replace the sets.
+func (s *stack) migrate(ctx context.Context, o db.MigrateOptions) (db.MigrateReport, error) {
+	o.URL, o.Secret, o.Shards, o.Logger = s.databaseURL(), s.databaseSecret(), stackShards, slog.New(slog.DiscardHandler)
+	if s.seeded.tenants == nil {
+		o.AdminURL = s.services.PostgresURL("postgres", s.services.SuperuserPassword(), database)
+	}
+	report, err := db.Migrate(ctx, o)
+	if err == nil && len(report.Failures) > 0 {
+		err = fmt.Errorf("tenant %s: %s", report.Failures[0].Tenant, report.Failures[0].Message)
+	}
+	return report, err
+}
+
+func (s *stack) close() error {
+	err := s.stopServer()
+	if s.services != nil {
+		_ = s.services.Close() // by force if they take long: their data go anyway
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
+func randomKey() string {
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	return base64.StdEncoding.EncodeToString(key[:])
+}
+
+// server is the built program as it is deployed: tradesage serve, configured by
+// its environment, in a process of its own.
+type server struct {
+	cmd  *exec.Cmd
+	addr string
+	log  *os.File
+}
+
+// startServer starts the program with the settings added to those of every run.
+func (s *stack) startServer(ctx context.Context, settings ...string) error {
+	if err := s.stopServer(); err != nil {
+		return err
+	}
+	public, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	operations, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(s.dir, "serve.log"))
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(s.program(), "serve") //nolint:gosec // our own program
+	cmd.Env = append(os.Environ(),
+		"TRADESAGE_LISTEN="+public, "TRADESAGE_METRICS_LISTEN="+operations,
+		"TRADESAGE_DATABASE_URL="+s.databaseURL(), "TRADESAGE_DATABASE_SECRET="+s.secret,
+		"TRADESAGE_MASTER_KEY="+s.master, "TRADESAGE_REDIS_URL="+s.services.RedisURL(),
+		"TRADESAGE_ACCESS_TOKEN_TTL=1h", "TRADESAGE_BLANKS=0", "TRADESAGE_LOG_LEVEL=warn",
+	)
+	cmd.Env = append(cmd.Env, settings...)
+	cmd.Stdout, cmd.Stderr = log, log
+	// It ends with this program, whatever ends it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.server = &server{cmd: cmd, addr: public, log: log}
+	return s.server.awaitReady(ctx)
+}
+
+func (s *server) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		conn, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			text, _ := os.ReadFile(s.log.Name()) // says why it does not listen
+			return fmt.Errorf("tradesage serve does not listen: %s", text)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// stopServer ends the program in an orderly way.
+func (s *stack) stopServer() error {
+	if s.server == nil {
+		return nil
+	}
+	defer func() { s.server = nil }()
+	if err := s.server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if err := s.server.cmd.Wait(); err != nil {
+		text, _ := os.ReadFile(s.server.log.Name())
+		return fmt.Errorf("tradesage serve ended badly: %w\n%s", err, text)
+	}
+	return s.server.log.Close()
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// usage is the CPU time of the processes that take part.
+type usage struct{ server, postgres, generator time.Duration }
+
+func (u usage) minus(v usage) usage {
+	return usage{u.server - v.server, u.postgres - v.postgres, u.generator - v.generator}
+}
+
+// note tells what a request cost whom, and how many requests a second that would
+// be if nothing else ran on these cores.
+func (u usage) note(count, cores int) string {
+	if count == 0 {
+		return ""
+	}
+	all := u.server + u.postgres + u.generator
+	each := func(d time.Duration) float64 { return micros(d) / float64(count) }
+	return fmt.Sprintf("CPU a request: server %.0f µs, PostgreSQL %.0f µs, generator %.0f µs: %d cores of their own would do %.0f/s",
+		each(u.server), each(u.postgres), each(u.generator), cores, float64(cores)*1e6/each(all))
+}
+
+func (s *stack) usage() (u usage, err error) {
+	if u.server, err = processCPU(s.server.cmd.Process.Pid); err != nil {
+		return u, err
+	}
+	if u.generator, err = processCPU(os.Getpid()); err != nil {
+		return u, err
+	}
+	u.postgres, err = s.postgresCPU()
+	return u, err
+}
+
+// postgresCPU adds up the postmaster and its present children.
+func (s *stack) postgresCPU() (time.Duration, error) {
+	matches, err := filepath.Glob(filepath.Join(s.services.Dir(), "*", "postmaster.pid"))
+	if err != nil || len(matches) == 0 {
+		return 0, fmt.Errorf("no postmaster.pid in %s: %w", s.services.Dir(), err)
+	}
+	file, err := os.ReadFile(matches[0])
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := bytes.Cut(file, []byte("\n"))
+	postmaster := string(first)
+	status, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	var total time.Duration
+	for _, path := range status {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		pid, rest, _ := strings.Cut(string(text), " ")
+		// The name in brackets may hold spaces; state and parent follow it.
+		fields := strings.Fields(rest[strings.LastIndex(rest, ")")+1:])
+		if len(fields) < 2 || pid != postmaster && fields[1] != postmaster {
+			continue
+		}
+		n, err := strconv.Atoi(pid)
+		if err != nil {
+			return 0, err
+		}
+		if cpu, err := processCPU(n); err == nil {
+			total += cpu
+		}
+	}
+	return total, nil
+}
+
+// signIn returns an access token.
+func (s *stack) signIn(c *client, email, tenant string) (string, error) {
+	variables, err := json.Marshal(map[string]string{"email": email, "password": password, "tenant": tenant})
+	if err != nil {
+		return "", err
+	}
+	body, err := c.ask(graphqlRequest(s.server.addr, "", loginMutation, string(variables)))
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		Data struct{ Login struct{ AccessToken string } }
+	}
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&answer); err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return answer.Data.Login.AccessToken, nil
+}
+
+const loginMutation = `mutation ($email: String!, $password: String!, $tenant: String) {
+  login(input: {email: $email, password: $password, tenant: $tenant}) { accessToken } }`

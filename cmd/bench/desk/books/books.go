@@ -18,7 +18,9 @@ type Trader struct{ ID uuid.UUID }
 func (*Trader) IsEntity() {}
 
 // Positions returns the trader's positions.
-func (*Trader) Positions(_ context.Context, first int) ([]*Position, error) { return Largest(first), nil }
+func (*Trader) Positions(_ context.Context, first int) ([]*Position, error) {
+	return Largest(first), nil
+}
 
 // Position is so much of an instrument.
 type Position struct {

@@ -25,7 +25,9 @@ type Office struct{ City, Country string }
 const Traders = 20
 
 // TraderID is the id of the n-th trader.
-func TraderID(n int) uuid.UUID { return uuid.MustParse(fmt.Sprintf("0190a1b2-c3d4-7e5f-8a6b-%012x", n)) }
+func TraderID(n int) uuid.UUID {
+	return uuid.MustParse(fmt.Sprintf("0190a1b2-c3d4-7e5f-8a6b-%012x", n))
+}
 
 var traders = func() map[uuid.UUID]*Trader {
 	offices := []*Office{{"Zürich", "CH"}, {"London", "GB"}, {"Singapore", "SG"}}

@@ -28,7 +28,9 @@ func Find(id uuid.UUID) *Trader {
 type Office = people.Office
 
 // Positions returns the trader's positions.
-func (*Trader) Positions(_ context.Context, first int) ([]*Position, error) { return Largest(first), nil }
+func (*Trader) Positions(_ context.Context, first int) ([]*Position, error) {
+	return Largest(first), nil
+}
 
 // Position is so much of an instrument.
 type Position struct{ books.Position }
