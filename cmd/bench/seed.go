@@ -90,9 +90,12 @@ func (s *stack) seed(ctx context.Context) (out seeded, err error) {
 
 func openTenants(pools *db.DB) (*tenant.Tenants, error) {
 	store, logger := pools.PlatformStore(db.ServiceTenant), slog.New(slog.DiscardHandler)
+	invitations, err := tenant.NewInvitationMails(make([]byte, 32), "http://bench.test")
+	if err != nil {
+		return nil, err
+	}
 	return tenant.New(tenant.Options{
-		Store: store, Secret: make([]byte, 32), PublicURL: "http://bench.test",
-		Refiller: tenant.NewRefiller(store, 0, logger), Now: time.Now, Logger: logger,
+		Store: store, Invitations: invitations, Refiller: tenant.NewRefiller(store, 0, logger), Now: time.Now, Logger: logger,
 	})
 }
 
