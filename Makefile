@@ -13,6 +13,9 @@ LINT := $(CURDIR)/.tools/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMPOSE_MODULES := graph/compose/node_modules/.package-lock.json
+WEB_MODULES := web/playground/node_modules/.package-lock.json
+WEB_BUILT := web/dist/playground/index.html
+WEB_SOURCES := $(shell find web/playground -path '*/node_modules' -prune -o -path '*/e2e' -prune -o -type f -print)
 
 .PHONY: help
 help: ## List the targets
@@ -31,8 +34,28 @@ db-reset: ## As run, but remove the development data first
 	@$(MAKE) --no-print-directory run ARGS="--reset $(ARGS)"
 
 .PHONY: build
-build: ## Build bin/tradesage
+build: web-or-stub ## Build bin/tradesage, with the playground where Node is installed
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tradesage ./cmd/tradesage
+
+.PHONY: web
+web: ## Build the playground that bin/tradesage serves (needs Node)
+	@scripts/setup.sh node
+	@$(MAKE) --no-print-directory $(WEB_BUILT)
+
+# Go alone builds the program: without Node a page says that the playground is missing.
+.PHONY: web-or-stub
+web-or-stub:
+	@if scripts/has-node.sh; then \
+		$(MAKE) --no-print-directory $(WEB_BUILT); \
+	else \
+		echo "build: no Node 20.19 or later, so /playground will only say that it is not built"; \
+	fi
+
+.PHONY: test-web
+test-web: setup ## Try the playground in a real browser (SCREENSHOTS=folder keeps pictures)
+	@scripts/setup.sh node chromium
+	@$(MAKE) --no-print-directory build
+	cd web/playground && npm run --silent check && node --test --test-reporter=spec e2e/*.test.mjs
 
 .PHONY: test
 test: setup ## Run all tests
@@ -85,6 +108,14 @@ $(SQLC):
 
 $(LINT):
 	CGO_ENABLED=0 GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+$(WEB_BUILT): $(WEB_MODULES) $(WEB_SOURCES)
+	cd web/playground && npm run --silent build
+	@touch $@
+
+$(WEB_MODULES): web/playground/package-lock.json
+	cd web/playground && npm ci --ignore-scripts --no-audit --no-fund
+	@mkdir -p $(@D) && touch $@
 
 $(COMPOSE_MODULES): graph/compose/package-lock.json
 	cd graph/compose && npm ci --ignore-scripts --no-audit --no-fund

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs what is missing of the things named: postgresql, redis, compiler.
+# Installs what is missing of the things named: postgresql, redis, compiler, node,
+# chromium.
 # Needs root or sudo only where something is missing. The system's own services
 # are not started: tradesage runs private ones.
 set -euo pipefail
 
 packages=()
+want_node=
 for thing in "$@"; do
 	case "$thing" in
 	postgresql)
@@ -17,6 +19,15 @@ for thing in "$@"; do
 		;;
 	compiler) # for the race detector
 		command -v gcc >/dev/null || packages+=(gcc libc6-dev)
+		;;
+	node)
+		if ! "${0%/*}/has-node.sh"; then
+			packages+=(nodejs npm)
+			want_node=1
+		fi
+		;;
+	chromium)
+		[ -x "${CHROMIUM:-/usr/bin/chromium}" ] || packages+=(chromium)
 		;;
 	*)
 		echo "setup: unknown thing: $thing" >&2

@@ -1,20 +1,38 @@
-// Package web serves the pages of the public listener: for now one that says
-// where things are, in place of the console.
+// Package web serves the pages of the public listener: the start page and the
+// playground. What Node builds lies in dist and is compiled in; a page of stub
+// stands in for what was not built, so that the program builds without Node.
 package web
 
 import (
-	_ "embed"
+	"embed"
+	"io/fs"
 	"net/http"
 )
 
-//go:embed stub/index.html
-var stub []byte
+// dist/.keep is committed, so that the pattern matches before the first build.
+//
+//go:embed stub all:dist
+var files embed.FS
 
-// Handler serves the page.
+// plainPolicy is for pages without scripts.
+const plainPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// Handler serves the start page, which says where things are.
 func Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		_, _ = w.Write(stub) // the client may be gone
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		servePage(w, http.StatusOK, "stub/index.html")
 	})
+}
+
+// servePage answers a page of the stub.
+func servePage(w http.ResponseWriter, status int, name string) {
+	page, err := fs.ReadFile(files, name)
+	if err != nil { // a name that is not compiled in
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", plainPolicy)
+	w.WriteHeader(status)
+	_, _ = w.Write(page) // the client may be gone
 }

@@ -35,6 +35,7 @@ import (
 	sessiongraph "github.com/tradesage/tradesage/subgraphs/session"
 	tenantgraph "github.com/tradesage/tradesage/subgraphs/tenant"
 	usergraph "github.com/tradesage/tradesage/subgraphs/user"
+	"github.com/tradesage/tradesage/web"
 )
 
 // mode is what a process may do beyond serving.
@@ -59,7 +60,9 @@ type app struct {
 	tenants  *tenant.Tenants
 	router   *router.Router
 	mailbox  *mail.Mailbox
-	checks   []check
+	// playground is where people try the API.
+	playground http.Handler
+	checks     []check
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -123,6 +126,9 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 		"session": sessiongraph.New(sessions),
 	}); err != nil {
 		return nil, err
+	}
+	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: c.Introspection, Accounts: m.accounts()}); err != nil {
+		return nil, fmt.Errorf("playground: %w", err)
 	}
 	relay := db.NewRelay(a.db.PlatformStore(db.ServiceRelay), logger, a.handlers(sender))
 	a.run(background, "refiller", refiller.Run)

@@ -191,8 +191,8 @@ func (s *steps) welcome(c config) {
 	base := c.PublicURL
 	fmt.Fprintf(s.w, `
   GraphQL   %[1]s/graphql          SDL      %[1]s/schema.graphql
-  Ready?    %[1]s/readyz           Mail     %[1]s/dev/mail
-  Metrics   http://%[2]s/metrics
+  Try it    %[1]s/playground       Mail     %[1]s/dev/mail
+  Ready?    %[1]s/readyz           Metrics  http://%[2]s/metrics
 
   Accounts, all with the password %[3]s:
 %[4]s

@@ -87,6 +87,8 @@ func (a *app) publicHandler() http.Handler {
 	mux.HandleFunc("GET /health", live)
 	mux.Handle("GET /readyz", readyHandler(a.checks, a.logger))
 	mux.Handle("GET /{$}", web.Handler())
+	mux.Handle("GET "+web.PlaygroundPath, a.playground)
+	mux.Handle("GET "+web.PlaygroundPath+"/", a.playground)
 	if a.mailbox != nil {
 		mux.HandleFunc("GET /dev/mail", a.mailbox.ServeHTML)
 		mux.HandleFunc("GET /dev/mail.json", a.mailbox.ServeJSON)

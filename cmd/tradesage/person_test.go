@@ -103,7 +103,7 @@ func TestAPersonSignsInAndReadsTheirOwn(t *testing.T) {
 	t.Run("what operators and integrators see", func(t *testing.T) {
 		for path, want := range map[string]string{
 			"/healthz": "live", "/health": "live", "/readyz": `"ready":true`, "/schema.graphql": "type User",
-			"/.well-known/jwks.json": `"Ed25519"`, "/": "TradeSage",
+			"/.well-known/jwks.json": `"Ed25519"`, "/": "/playground", "/playground/settings.json": "owner@acme.test",
 		} {
 			if status, text := p.get(t, p.url+path); status != http.StatusOK || !strings.Contains(text, want) {
 				t.Errorf("%s: %d %s", path, status, text)

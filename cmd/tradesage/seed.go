@@ -6,6 +6,7 @@ import (
 
 	"github.com/tradesage/tradesage/internal/auth"
 	members "github.com/tradesage/tradesage/internal/tenant"
+	"github.com/tradesage/tradesage/web"
 )
 
 // seedPassword is the password of every seeded account. It exists in dev only:
@@ -24,6 +25,18 @@ var seedTenants = []struct{ slug, name string }{
 	{"tradesage", "TradeSage"},
 	{"acme", "Acme Trading"},
 	{"globex", "Globex Capital"},
+}
+
+// accounts are those that the playground offers: in dev the seeded ones.
+func (m mode) accounts() []web.Account {
+	if m != modeDev {
+		return nil
+	}
+	accounts := []web.Account{}
+	for _, a := range seedAccounts {
+		accounts = append(accounts, web.Account{Email: a.email, Password: seedPassword, Role: a.role, Tenant: a.tenant})
+	}
+	return accounts
 }
 
 // seed makes the tenants and accounts of dev; what is there already stays.

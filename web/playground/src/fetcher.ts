@@ -1,0 +1,57 @@
+import { createGraphiQLFetcher, type Fetcher } from '@graphiql/toolkit';
+import { createClient, type Client } from 'graphql-ws';
+import { endpoint } from './api';
+import type { Session } from './session';
+
+/**
+ * Makes GraphiQL's fetcher: queries and mutations over HTTP, subscriptions over
+ * graphql-transport-ws, both as the person who is signed in. An Authorization
+ * header that is written in GraphiQL's own editor wins.
+ */
+export function createFetcher(session: Session): Fetcher {
+  const authorizedFetch: typeof fetch = async (input, init) => {
+    const headers = new Headers(init?.headers);
+    const token = headers.has('Authorization') ? undefined : await session.accessToken();
+    if (token) headers.set('Authorization', `Bearer ${token}`);
+    const response = await fetch(input, { ...init, headers, credentials: 'omit', cache: 'no-store' });
+    if (token && response.status === 401) session.refused(token);
+    return response;
+  };
+  return createGraphiQLFetcher({
+    url: endpoint,
+    fetch: authorizedFetch,
+    enableIncrementalDelivery: false,
+    wsClient: createSockets(session),
+  });
+}
+
+/** A client whose socket belongs to one person: it ends when somebody else signs in, or nobody. */
+function createSockets(session: Session): Client {
+  const url = new URL(endpoint, location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  const connect = () =>
+    createClient({
+      url: url.href,
+      lazyCloseTimeout: 1000,
+      retryAttempts: 5,
+      connectionParams: async () => {
+        const token = await session.accessToken();
+        return token ? { authorization: `Bearer ${token}` } : {};
+      },
+    });
+  let client = connect();
+  let person = session.shown().person;
+  session.subscribe(() => {
+    if (session.shown().person === person) return; // renewed tokens leave the socket open
+    person = session.shown().person;
+    void client.dispose();
+    client = connect();
+  });
+  return {
+    on: (...args) => client.on(...args),
+    subscribe: (...args) => client.subscribe(...args),
+    iterate: (...args) => client.iterate(...args),
+    dispose: () => client.dispose(),
+    terminate: () => client.terminate(),
+  };
+}

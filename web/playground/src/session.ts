@@ -1,0 +1,185 @@
+import { ApiError, call } from './api';
+
+/** Who is signed in. */
+export interface Person {
+  email: string;
+  displayName: string;
+  tenant: { name: string; slug: string };
+}
+
+/** What the page shows of the session; the tokens are not part of it. */
+export interface Shown {
+  person?: Person;
+  /** When the access token ends. */
+  endsAt?: Date;
+  /** Why there is no session any more, for people to read. */
+  notice?: string;
+}
+
+export interface Credentials {
+  email: string;
+  password: string;
+  /** The slug of the tenant; needed by members of several. */
+  tenant?: string;
+}
+
+interface Tokens {
+  access: string;
+  refresh: string;
+  /** Milliseconds since the epoch. */
+  endsAt: number;
+}
+
+interface Issued {
+  accessToken: string | null;
+  refreshToken: string | null;
+  expiresIn: number | null;
+}
+
+const signInOperation = /* GraphQL */ `
+  mutation SignIn($input: LoginInput!) {
+    login(input: $input) {
+      accessToken
+      refreshToken
+      expiresIn
+    }
+  }
+`;
+
+const whoOperation = /* GraphQL */ `
+  query Who {
+    me { email displayName tenant { name slug } }
+  }
+`;
+
+const signOutOperation = /* GraphQL */ `
+  mutation SignOut {
+    logout { revoked }
+  }
+`;
+
+const renewOperation = /* GraphQL */ `
+  mutation Renew($refreshToken: String!) {
+    refreshSession(input: { refreshToken: $refreshToken }) { accessToken refreshToken expiresIn }
+  }
+`;
+
+/** A token is renewed when less than this is left of it, in milliseconds. */
+const renewBefore = 60_000;
+
+/** How long to wait after a renewal that got no answer, in milliseconds. */
+const renewAgainAfter = 5_000;
+
+/**
+ * The session of the person at the page. Its tokens live in this object only:
+ * they are in no storage, and closing the page forgets them.
+ */
+export class Session {
+  #tokens?: Tokens;
+  #shown: Shown = {};
+  #renewal?: Promise<void>;
+  #timer?: ReturnType<typeof setTimeout>;
+  readonly #listeners = new Set<() => void>();
+
+  /** Calls the listener after each change of what is shown, until it is removed. */
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  /** What to show now; the same object until it changes. */
+  readonly shown = (): Shown => this.#shown;
+
+  /** Signs in. It rejects with ApiError and then leaves an earlier session as it was. */
+  async signIn({ email, password, tenant }: Credentials): Promise<void> {
+    const { login } = await call<{ login: Issued }>(signInOperation, {
+      input: { email, password, ...(tenant ? { tenant } : {}) },
+    });
+    const tokens = kept(login);
+    if (!tokens) {
+      throw new ApiError('This account needs a further step that the playground does not have.', 'INTERNAL');
+    }
+    const { me } = await call<{ me: Person }>(whoOperation, {}, tokens.access);
+    this.#keep(tokens, me);
+  }
+
+  /** Ends the session at the server, and here even if the server does not answer. */
+  async signOut(): Promise<void> {
+    const token = this.#tokens?.access;
+    this.#end();
+    if (!token) return;
+    try {
+      await call(signOutOperation, {}, token);
+    } catch (error) {
+      // A session that has ended already needs no end.
+      if (error instanceof ApiError && error.code === 'UNAUTHENTICATED') return;
+      this.#end('You are signed out here, but the server did not confirm that it ended the session.');
+    }
+  }
+
+  /** The access token to use now, renewed if it is about to end; none if nobody is signed in. */
+  async accessToken(): Promise<string | undefined> {
+    if (this.#tokens && this.#tokens.endsAt - Date.now() < renewBefore) await this.renew();
+    return this.#tokens?.access;
+  }
+
+  /** Notes that the server has refused a token. */
+  refused(token: string): void {
+    if (token === this.#tokens?.access) this.#end('Your session has ended. Please sign in again.');
+  }
+
+  /** Replaces the tokens; callers at the same time share one renewal. */
+  renew(): Promise<void> {
+    this.#renewal ??= this.#renew().finally(() => (this.#renewal = undefined));
+    return this.#renewal;
+  }
+
+  async #renew(): Promise<void> {
+    const before = this.#tokens;
+    if (!before) return;
+    try {
+      const { refreshSession } = await call<{ refreshSession: Issued }>(renewOperation, {
+        refreshToken: before.refresh,
+      });
+      if (before !== this.#tokens) return; // signed out or in again meanwhile
+      const after = kept(refreshSession);
+      if (!after) throw new ApiError('No token came.', 'INTERNAL');
+      this.#keep(after, this.#shown.person);
+    } catch (error) {
+      if (before !== this.#tokens) return;
+      const code = error instanceof ApiError ? error.code : '';
+      const refused = code === 'UNAUTHENTICATED' || code === 'FORBIDDEN';
+      const left = before.endsAt - Date.now();
+      if (refused || left <= 0) this.#end('Your session has ended. Please sign in again.');
+      else this.#wait(Math.min(left, renewAgainAfter)); // try again while the token lives
+    }
+  }
+
+  #keep(tokens: Tokens, person?: Person): void {
+    this.#tokens = tokens;
+    this.#wait(Math.max(tokens.endsAt - Date.now() - renewBefore, 1000));
+    this.#show({ person, endsAt: new Date(tokens.endsAt) });
+  }
+
+  #wait(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.renew(), milliseconds);
+  }
+
+  #end(notice?: string): void {
+    clearTimeout(this.#timer);
+    this.#tokens = undefined;
+    this.#show({ notice });
+  }
+
+  #show(shown: Shown): void {
+    this.#shown = shown;
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** What is kept of issued tokens; nothing if they are not whole. */
+function kept({ accessToken, refreshToken, expiresIn }: Issued): Tokens | undefined {
+  if (!accessToken || !refreshToken || !expiresIn) return undefined;
+  return { access: accessToken, refresh: refreshToken, endsAt: Date.now() + expiresIn * 1000 };
+}
