@@ -35,7 +35,7 @@ func bootstrap(ctx context.Context, o MigrateOptions) error {
 	maintenance.Database = "postgres"
 	first, err := pgx.ConnectConfig(ctx, maintenance)
 	if err != nil {
-		return fmt.Errorf("connect as administrator: %w", err)
+		return fmt.Errorf("administrator: %w", explainConnect(err))
 	}
 	defer closeConn(first)
 	if _, err := first.Exec(ctx, "SELECT pg_advisory_lock($1)", clusterLock); err != nil {
@@ -52,7 +52,7 @@ func bootstrap(ctx context.Context, o MigrateOptions) error {
 	}
 	conn, err := pgx.ConnectConfig(ctx, target)
 	if err != nil {
-		return fmt.Errorf("connect to %s as administrator: %w", target.Database, err)
+		return fmt.Errorf("administrator: %w", explainConnect(err))
 	}
 	defer closeConn(conn)
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {

@@ -31,9 +31,45 @@ func Violates(err error, constraint string) bool {
 // shutting down: trying again later may help.
 type unavailableError struct{ err error }
 
-func (e *unavailableError) Error() string   { return "db: unavailable: " + e.err.Error() }
+func (e *unavailableError) Error() string   { return "db: unavailable: " + oneLine(e.err) }
 func (e *unavailableError) Unwrap() error   { return e.err }
 func (*unavailableError) Unavailable() bool { return true }
+
+// connectError is pgx's account of a failed connection in one line: pgx gives a
+// line for each address and each way of encryption that it tried.
+type connectError struct {
+	login string
+	err   *pgconn.ConnectError
+}
+
+func (e *connectError) Unwrap() error { return e.err }
+
+func (e *connectError) Error() string {
+	var pg *pgconn.PgError
+	if !errors.As(e.err, &pg) {
+		lines := strings.Split(strings.TrimSpace(e.err.Error()), "\n")
+		return "cannot connect as " + e.login + ": " + strings.TrimSpace(lines[len(lines)-1])
+	}
+	text := "PostgreSQL refuses " + e.login + ": " + pg.Message
+	switch pg.Code {
+	case "28P01": // invalid_password, which an unknown login gives too
+		text += " (this login gets its password from tradesage migrate: is the secret the same?)"
+	case "3D000": // invalid_catalog_name
+		text += " (tradesage migrate with an administrator's URL makes it)"
+	}
+	return text
+}
+
+// explainConnect makes the failure of a connection readable.
+func explainConnect(err error) error {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return &connectError{connect.Config.User, connect}
+	}
+	return err
+}
+
+func oneLine(err error) string { return explainConnect(err).Error() }
 
 // translate turns pgx's errors into this package's sentinels, keeping the
 // original in the chain for the log.
@@ -52,7 +88,7 @@ func translate(err error) error {
 		if strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P") {
 			return &unavailableError{err}
 		}
-		return err
+		return explainConnect(err)
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error

@@ -133,7 +133,7 @@ func connectOwner(ctx context.Context, o MigrateOptions) (*pgx.Conn, error) {
 	config.User, config.Password = ownerLogin, Password(o.Secret, ownerLogin)
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect as %s: %w", ownerLogin, err)
+		return nil, explainConnect(err)
 	}
 	return conn, nil
 }

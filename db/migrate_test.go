@@ -1,6 +1,7 @@
 package db_test
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -183,5 +184,31 @@ func TestAFailedFileChangesNothing(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, describe(t, env.Connect(t, "postgres"), "tenant_shape", uuid.Nil)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Who starts against the wrong server reads one line that says what to do.
+func TestAFailedConnectionIsToldInOneLine(t *testing.T) {
+	t.Parallel()
+	env, ctx := dbtest.New(t), t.Context()
+	secret := bytes.Repeat([]byte("x"), 32)
+	noDatabase := strings.Replace(env.URL, "/tradesage", "/nowhere", 1)
+	_, wrongSecret := db.Migrate(ctx, db.MigrateOptions{URL: env.URL, Secret: secret, Shards: 1})
+	_, noMigration := db.Migrate(ctx, db.MigrateOptions{URL: noDatabase, Secret: dbtest.Secret, Shards: 1})
+	_, nobody := db.Migrate(ctx, db.MigrateOptions{URL: "postgres://127.0.0.1:1/tradesage", Secret: secret, Shards: 1})
+	closed, err := db.Open(db.Config{URL: "postgres://127.0.0.1:1/tradesage", Secret: secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(closed.Close)
+	for want, err := range map[string]error{
+		"is the secret the same?":                            wrongSecret,
+		"tradesage migrate with an administrator's URL":      noMigration,
+		"cannot connect as tradesage_owner: 127.0.0.1:1":     nobody,
+		"db: unavailable: cannot connect as svc_router: 127": closed.Ping(ctx, db.ServiceRouter),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.ContainsAny(err.Error(), "\n\t") {
+			t.Errorf("got %q, want one line with %q", err, want)
+		}
 	}
 }

@@ -67,11 +67,16 @@ func (r *Relay) Nudge() {
 func (r *Relay) Run(ctx context.Context) error {
 	tick := time.NewTicker(relayPoll)
 	defer tick.Stop()
-	for {
+	for failing := false; ; {
 		n, err := r.Deliver(ctx)
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && !failing: // once, not four times a second
 			r.logger.ErrorContext(ctx, "outbox not readable", "error", err)
+		case err == nil && failing:
+			r.logger.InfoContext(ctx, "outbox readable again")
 		}
+		failing = err != nil
 		if n == relayBatch && err == nil {
 			continue
 		}

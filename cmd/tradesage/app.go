@@ -92,11 +92,9 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	if err := a.requireHardening(ctx, c.AllowUnhardened); err != nil {
 		return nil, err
 	}
-	options, err := redis.ParseURL(c.RedisURL)
-	if err != nil {
-		return nil, fmt.Errorf("TRADESAGE_REDIS_URL: %w", err)
+	if a.redis, err = openRedis(c.RedisURL, logger); err != nil {
+		return nil, err
 	}
-	a.redis = redis.NewClient(options)
 
 	who, err := a.buildIdentity(ctx, background, master)
 	if err != nil {
@@ -310,7 +308,9 @@ func (a *app) requireHardening(ctx context.Context, allow bool) error {
 func (a *app) readiness(revocations *session.Revocations) []check {
 	return []check{
 		{"postgresql", func(ctx context.Context) ([]string, error) { return nil, a.db.Ping(ctx, db.ServiceRouter) }, true},
-		{"hardening", func(ctx context.Context) ([]string, error) { return a.db.Hardening(ctx, db.ServiceRouter) }, !a.config.AllowUnhardened},
+		{"hardening", remember(hardeningAge, time.Now, func(ctx context.Context) ([]string, error) {
+			return a.db.Hardening(ctx, db.ServiceRouter)
+		}), !a.config.AllowUnhardened},
 		{"redis", func(ctx context.Context) ([]string, error) { return nil, a.redis.Ping(ctx).Err() }, false},
 		{"revocations", func(context.Context) ([]string, error) {
 			if !revocations.Healthy() {

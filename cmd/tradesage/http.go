@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +31,31 @@ type check struct {
 
 // readyTimeout bounds all checks of one /readyz together.
 const readyTimeout = 3 * time.Second
+
+// hardeningAge is how long an answer about the database's protections serves:
+// the question reads every tenant's catalogue, and anybody may ask /readyz.
+const hardeningAge = 15 * time.Second
+
+// remember asks test at most once in age; an error is not kept. Callers that
+// come while it asks wait for the same answer.
+func remember(age time.Duration, now func() time.Time, test func(context.Context) ([]string, error)) func(context.Context) ([]string, error) {
+	var mu sync.Mutex
+	var missing []string
+	var asked time.Time
+	return func(ctx context.Context) ([]string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !asked.IsZero() && now().Sub(asked) < age {
+			return slices.Clone(missing), nil
+		}
+		found, err := test(ctx)
+		if err != nil {
+			return nil, err
+		}
+		missing, asked = found, now()
+		return slices.Clone(missing), nil
+	}
+}
 
 type checkResult struct {
 	OK      bool     `json:"ok"`
@@ -160,7 +187,7 @@ func (a *app) serve(ctx context.Context, s sockets, ready func()) error {
 	case err = <-failed:
 	case err = <-a.broken:
 	case <-ctx.Done():
-		a.logger.InfoContext(ctx, "draining", "for_at_most", a.config.DrainTime)
+		a.logger.InfoContext(ctx, "draining", "for_at_most", a.config.DrainTime.String())
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.DrainTime)
 	defer cancel()
