@@ -115,9 +115,11 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 		return nil, err
 	}
 	users := user.New(user.Options{Store: a.db.Store(db.ServiceUser), Permissions: who.permissions})
-	sessions := session.NewSessions(session.SessionsOptions{Store: a.db.Store(db.ServiceSession), Live: who.live})
+	sessions := session.NewSessions(session.SessionsOptions{
+		Store: a.db.Store(db.ServiceSession), Live: who.live, Revocations: who.revocations,
+	})
 
-	if err := a.buildRouter(background, who.verifier, map[string]graphql.ExecutableSchema{
+	if err := a.buildRouter(background, who, map[string]graphql.ExecutableSchema{
 		"auth":    authgraph.New(a.auth),
 		"tenant":  tenantgraph.New(a.tenants),
 		"user":    usergraph.New(users),
@@ -234,14 +236,14 @@ func (noMail) Send(context.Context, mail.Message) error {
 }
 
 // buildRouter puts the subgraphs behind the router, in this process.
-func (a *app) buildRouter(background context.Context, verifier *auth.Verifier, schemas map[string]graphql.ExecutableSchema) error {
+func (a *app) buildRouter(background context.Context, who identities, schemas map[string]graphql.ExecutableSchema) error {
 	local := map[string]router.LocalSubgraph{}
 	for name, schema := range schemas {
 		local[name] = subgraph.New(name, schema, subgraph.Options{Logger: a.logger})
 	}
 	var err error
 	a.router, err = router.New(background, router.Options{
-		Config: graph.Supergraph, Local: local, Authenticate: authenticate(verifier),
+		Config: graph.Supergraph, Local: local, Authenticate: authenticate(who.verifier), AllowMutations: who.revocations.AllowMutations,
 		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry,
 	})
 	if err != nil {

@@ -12,6 +12,81 @@ import (
 	"github.com/google/uuid"
 )
 
+const deleteRefreshTokens = `-- name: DeleteRefreshTokens :execrows
+DELETE FROM refresh_tokens
+WHERE hash IN (
+    SELECT r.hash FROM refresh_tokens r
+    WHERE r.expires_at < $1::timestamptz OR r.used_at < $2::timestamptz
+    LIMIT 10000
+    FOR UPDATE SKIP LOCKED)
+`
+
+// A batch at a time: a long backlog must not lock renewals out.
+func (q *Queries) DeleteRefreshTokens(ctx context.Context, at time.Time, usedBefore time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteRefreshTokens, at, usedBefore)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const endOtherSessions = `-- name: EndOtherSessions :many
+WITH ending AS (
+    SELECT s.id FROM sessions s
+    WHERE s.identity_id = $3 AND s.id <> $4 AND s.revoked_at IS NULL AND s.expires_at > $1::timestamptz
+    ORDER BY s.id
+    FOR NO KEY UPDATE
+), ended AS (
+    UPDATE sessions SET revoked_at = $1::timestamptz, revoke_reason = $5::text
+    FROM ending WHERE sessions.id = ending.id
+    RETURNING sessions.id, sessions.tenant_id
+)
+INSERT INTO revocations (kind, subject, tenant_id, created_at, expires_at)
+SELECT 'session', ended.id, ended.tenant_id, $1::timestamptz, $2::timestamptz FROM ended
+RETURNING subject AS id, tenant_id
+`
+
+type EndOtherSessionsParams struct {
+	At                  time.Time
+	RevocationExpiresAt time.Time
+	IdentityID          uuid.UUID
+	ExceptID            uuid.UUID
+	Reason              string
+}
+
+type EndOtherSessionsRow struct {
+	ID       uuid.UUID
+	TenantID uuid.UUID
+}
+
+// All of a user's live sessions but one, in the order of their ids, so that two
+// who end them at once cannot deadlock. Across tenants if the caller may see them.
+func (q *Queries) EndOtherSessions(ctx context.Context, arg EndOtherSessionsParams) ([]EndOtherSessionsRow, error) {
+	rows, err := q.db.Query(ctx, endOtherSessions,
+		arg.At,
+		arg.RevocationExpiresAt,
+		arg.IdentityID,
+		arg.ExceptID,
+		arg.Reason,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EndOtherSessionsRow{}
+	for rows.Next() {
+		var i EndOtherSessionsRow
+		if err := rows.Scan(&i.ID, &i.TenantID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const endSession = `-- name: EndSession :execrows
 WITH ended AS (
     UPDATE sessions SET revoked_at = $1::timestamptz, revoke_reason = $3::text
@@ -43,6 +118,42 @@ func (q *Queries) EndSession(ctx context.Context, arg EndSessionParams) (int64, 
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const getSessionProof = `-- name: GetSessionProof :one
+SELECT s.amr, s.auth_time, s.expires_at, i.email, p.hash
+FROM sessions s
+JOIN identities i ON i.id = s.identity_id
+JOIN password_credentials p ON p.identity_id = s.identity_id
+WHERE s.id = $1 AND s.identity_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3
+`
+
+type GetSessionProofParams struct {
+	ID         uuid.UUID
+	IdentityID uuid.UUID
+	At         time.Time
+}
+
+type GetSessionProofRow struct {
+	Amr       []string
+	AuthTime  time.Time
+	ExpiresAt time.Time
+	Email     string
+	Hash      string
+}
+
+// What a session was started with, for one that follows it in another tenant.
+func (q *Queries) GetSessionProof(ctx context.Context, arg GetSessionProofParams) (GetSessionProofRow, error) {
+	row := q.db.QueryRow(ctx, getSessionProof, arg.ID, arg.IdentityID, arg.At)
+	var i GetSessionProofRow
+	err := row.Scan(
+		&i.Amr,
+		&i.AuthTime,
+		&i.ExpiresAt,
+		&i.Email,
+		&i.Hash,
+	)
+	return i, err
 }
 
 const getUserSessionsByID = `-- name: GetUserSessionsByID :many
@@ -95,6 +206,29 @@ func (q *Queries) GetUserSessionsByID(ctx context.Context, arg GetUserSessionsBy
 		return nil, err
 	}
 	return items, nil
+}
+
+const hasRefreshToken = `-- name: HasRefreshToken :one
+SELECT EXISTS (SELECT FROM refresh_tokens WHERE hash = $1)
+`
+
+func (q *Queries) HasRefreshToken(ctx context.Context, hash []byte) (bool, error) {
+	row := q.db.QueryRow(ctx, hasRefreshToken, hash)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
+const hasUserSession = `-- name: HasUserSession :one
+SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND identity_id = $2)
+`
+
+// Also one that has ended.
+func (q *Queries) HasUserSession(ctx context.Context, iD uuid.UUID, identityID uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, hasUserSession, iD, identityID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const listUserSessions = `-- name: ListUserSessions :many
@@ -159,6 +293,91 @@ func (q *Queries) ListUserSessions(ctx context.Context, arg ListUserSessionsPara
 	return items, nil
 }
 
+const lockRefreshToken = `-- name: LockRefreshToken :one
+SELECT r.generation, r.used_at, r.expires_at, r.session_id, s.tenant_id, s.identity_id, s.amr, s.auth_time,
+       s.expires_at AS session_expires_at, s.revoked_at, i.email, i.state AS identity_state,
+       m.epoch, m.state AS membership_state, t.state AS tenant_state
+FROM refresh_tokens r
+JOIN sessions s ON s.id = r.session_id
+JOIN identities i ON i.id = s.identity_id
+JOIN memberships m ON m.identity_id = s.identity_id AND m.tenant_id = s.tenant_id
+JOIN tenants t ON t.id = s.tenant_id
+WHERE r.hash = $1
+FOR NO KEY UPDATE OF s, r
+`
+
+type LockRefreshTokenRow struct {
+	Generation       int32
+	UsedAt           *time.Time
+	ExpiresAt        time.Time
+	SessionID        uuid.UUID
+	TenantID         uuid.UUID
+	IdentityID       uuid.UUID
+	Amr              []string
+	AuthTime         time.Time
+	SessionExpiresAt time.Time
+	RevokedAt        *time.Time
+	Email            string
+	IdentityState    string
+	Epoch            int64
+	MembershipState  string
+	TenantState      string
+}
+
+// The locks make renewals of one session wait for each other and for its end;
+// who waited reads the token and the session as they are then.
+func (q *Queries) LockRefreshToken(ctx context.Context, hash []byte) (LockRefreshTokenRow, error) {
+	row := q.db.QueryRow(ctx, lockRefreshToken, hash)
+	var i LockRefreshTokenRow
+	err := row.Scan(
+		&i.Generation,
+		&i.UsedAt,
+		&i.ExpiresAt,
+		&i.SessionID,
+		&i.TenantID,
+		&i.IdentityID,
+		&i.Amr,
+		&i.AuthTime,
+		&i.SessionExpiresAt,
+		&i.RevokedAt,
+		&i.Email,
+		&i.IdentityState,
+		&i.Epoch,
+		&i.MembershipState,
+		&i.TenantState,
+	)
+	return i, err
+}
+
+const rotateRefreshToken = `-- name: RotateRefreshToken :exec
+WITH used AS (
+    UPDATE refresh_tokens SET used_at = $4::timestamptz WHERE refresh_tokens.hash = $6
+)
+INSERT INTO refresh_tokens (hash, session_id, generation, created_at, expires_at)
+VALUES ($1, $2, $3, $4::timestamptz, $5)
+`
+
+type RotateRefreshTokenParams struct {
+	SuccessorHash []byte
+	SessionID     uuid.UUID
+	Generation    int32
+	At            time.Time
+	ExpiresAt     time.Time
+	Hash          []byte
+}
+
+func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) error {
+	_, err := q.db.Exec(ctx, rotateRefreshToken,
+		arg.SuccessorHash,
+		arg.SessionID,
+		arg.Generation,
+		arg.At,
+		arg.ExpiresAt,
+		arg.Hash,
+	)
+	return err
+}
+
 const startSession = `-- name: StartSession :execrows
 WITH member AS (
     SELECT m.identity_id, m.tenant_id
@@ -167,12 +386,13 @@ WITH member AS (
     JOIN password_credentials p ON p.identity_id = m.identity_id
     JOIN tenants t ON t.id = m.tenant_id
     WHERE m.identity_id = $4 AND m.tenant_id = $5
-      AND m.state = 'active' AND i.state = 'active' AND t.state = 'active' AND p.hash = $6
+      AND m.state = 'active' AND i.state = 'active' AND t.state = 'active'
+      AND sha256(convert_to(p.hash, 'UTF8')) = $6::bytea
     FOR SHARE OF m, i, p
 ), started AS (
     INSERT INTO sessions (id, tenant_id, identity_id, device_id, user_agent, ip, amr, auth_time, created_at, last_seen_at, expires_at)
     SELECT $7::uuid, tenant_id, identity_id, $8::uuid, $9::text, $10::text, $11::text[],
-           $2::timestamptz, $2::timestamptz, $2::timestamptz, $12::timestamptz
+           $12::timestamptz, $2::timestamptz, $2::timestamptz, $13::timestamptz
     FROM member
     RETURNING id
 )
@@ -186,12 +406,13 @@ type StartSessionParams struct {
 	RefreshExpiresAt time.Time
 	IdentityID       uuid.UUID
 	TenantID         uuid.UUID
-	VerifiedHash     string
+	Credential       []byte
 	ID               uuid.UUID
 	DeviceID         uuid.UUID
 	UserAgent        string
 	Ip               string
 	Amr              []string
+	AuthTime         time.Time
 	ExpiresAt        time.Time
 }
 
@@ -205,12 +426,13 @@ func (q *Queries) StartSession(ctx context.Context, arg StartSessionParams) (int
 		arg.RefreshExpiresAt,
 		arg.IdentityID,
 		arg.TenantID,
-		arg.VerifiedHash,
+		arg.Credential,
 		arg.ID,
 		arg.DeviceID,
 		arg.UserAgent,
 		arg.Ip,
 		arg.Amr,
+		arg.AuthTime,
 		arg.ExpiresAt,
 	)
 	if err != nil {

@@ -166,6 +166,12 @@ func (x *exchange) run(ctx context.Context, request request) {
 		return
 	}
 	x.kind = op.kind
+	if op.kind == ast.OperationTypeMutation && r.options.AllowMutations != nil {
+		if err := r.options.AllowMutations(); err != nil {
+			x.refuseOperation(ctx, err)
+			return
+		}
+	}
 	tools := r.tools.Get().(*toolkit)
 	variables, err := op.variables.bind(r.graph, tools.check, request.variables)
 	r.tools.Put(tools)

@@ -45,6 +45,9 @@ type Options struct {
 	// RATE_LIMITED 429; any other error answers 401, UNAUTHENTICATED.
 	// Nil takes every request as anonymous.
 	Authenticate func(*http.Request) (*identity.Caller, error)
+	// AllowMutations is asked before each mutation runs; its error, as a fault of
+	// the code UNAVAILABLE, is the answer. Nil lets all of them run.
+	AllowMutations func() error
 	// HTTPClient reaches remote subgraphs; its Timeout bounds a fetch. The default
 	// waits at most 30 s. Of the client's headers only Authorization and
 	// X-Request-Id are passed on.

@@ -78,12 +78,26 @@ func (a *Auth) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			n, err := a.store.Platform().DeleteRevocations(ctx, a.clock().Add(-keepRevocations))
-			if err != nil {
-				a.logger.WarnContext(ctx, "deletion of expired revocations", "error", err)
-			} else if n > 0 {
-				a.logger.DebugContext(ctx, "expired revocations deleted", "rows", n)
-			}
+			a.housekeep(ctx)
+		}
+	}
+}
+
+func (a *Auth) housekeep(ctx context.Context) {
+	q, now := a.store.Platform(), a.clock()
+	for _, table := range []struct {
+		name   string
+		delete func() (int64, error)
+	}{
+		{"revocations", func() (int64, error) { return q.DeleteRevocations(ctx, now.Add(-keepRevocations)) }},
+		{"refresh tokens", func() (int64, error) { return q.DeleteRefreshTokens(ctx, now, now.Add(-keepUsed)) }},
+		{"login tickets", func() (int64, error) { return q.DeleteLoginTickets(ctx, now) }},
+	} {
+		n, err := table.delete()
+		if err != nil {
+			a.logger.WarnContext(ctx, "housekeeping", "table", table.name, "error", err)
+		} else if n > 0 {
+			a.logger.DebugContext(ctx, "housekeeping", "table", table.name, "deleted", n)
 		}
 	}
 }

@@ -104,6 +104,13 @@ func newEnvOn(t testing.TB, base *dbtest.Env) *env {
 	return e
 }
 
+// advance moves the clock of a process whose feeds go on.
+func (e *env) advance(t testing.TB, d time.Duration) {
+	t.Helper()
+	e.clock.Advance(d)
+	must(t, func() error { return e.revocations.Load(t.Context()) })
+}
+
 // member makes somebody with the password above who belongs to the tenants.
 func (e *env) member(t testing.TB, tenants ...db.Tenant) (id uuid.UUID, email string) {
 	t.Helper()

@@ -75,31 +75,35 @@ type Grant struct {
 	Methods []string
 	// AuthTime is when it did.
 	AuthTime time.Time
+	// Ends is when the session does; no token outlives it.
+	Ends time.Time
 }
 
-// Issue signs an access token.
-func (i *Issuer) Issue(g Grant) (string, error) {
+// Issue signs an access token and says how long it is valid.
+func (i *Issuer) Issue(g Grant) (token string, lifetime time.Duration, err error) {
 	signing, claim, err := i.ring.active()
 	if err != nil {
-		return "", fmt.Errorf("access token: %w", err)
+		return "", 0, fmt.Errorf("access token: %w", err)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return "", fmt.Errorf("access token: %w", err)
+		return "", 0, fmt.Errorf("access token: %w", err)
 	}
 	now := i.options.Clock()
+	lifetime = min(i.options.Lifetime, g.Ends.Sub(now))
 	c := claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: i.options.Issuer, Audience: jwt.ClaimStrings{i.options.Audience},
 			Subject: g.Subject.String(), ID: id.String(),
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(i.options.Lifetime)),
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(lifetime)),
 		},
 		Session: g.Session.String(), Methods: g.Methods, AuthTime: jwt.NewNumericDate(g.AuthTime), Epoch: g.Epoch,
 	}
 	if c.Tenant, err = sealTenant(claim, tenantClaim{g.Tenant, c.Subject, c.ID}); err != nil {
-		return "", err
+		return "", 0, err
 	}
-	return sign(signing, c)
+	token, err = sign(signing, c)
+	return token, lifetime, err
 }
 
 func sign(key SigningKey, c claims) (string, error) {

@@ -2,12 +2,8 @@ package auth
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,34 +35,31 @@ type LoginInput struct {
 	IP        string
 }
 
-// LoginResult is a new session and its tokens.
+// LoginResult is a new session and its tokens, or the tenants to choose from.
 type LoginResult struct {
-	AccessToken string
-	// RefreshToken is shown this once: only its hash is kept.
-	RefreshToken string
-	// ExpiresIn is how long the access token is valid.
-	ExpiresIn time.Duration
-
-	UserID, TenantID, SessionID uuid.UUID
-	Email                       string
+	// Tokens are empty where a tenant is to be chosen.
+	Tokens
+	// Choices is nil unless the account belongs to several tenants and none was named.
+	Choices *TenantChoices
 }
 
 // Login checks a password and starts a session in one tenant. The session, its
 // refresh token, the audit event and what must follow in the tenant are one
 // transaction; the tenant's part runs at once, or from the outbox after a crash.
+// Who belongs to several tenants and names none gets a ticket for SwitchTenant.
 //
-// It fails with INVALID_INPUT of input.email, input.password or input.tenant (a
-// tenant has to be named by who belongs to several); UNAUTHENTICATED for a wrong
-// password, an unknown or disabled account and a tenant the account does not
-// belong to, all alike; FORBIDDEN for an account of no tenant; TENANT_SUSPENDED
-// and TENANT_NOT_READY; RATE_LIMITED when too many sign in at once; UNAVAILABLE.
+// It fails with INVALID_INPUT of input.email, input.password or input.tenant;
+// UNAUTHENTICATED for a wrong password, an unknown or disabled account and a
+// tenant the account does not belong to, all alike; FORBIDDEN for an account of
+// no tenant; TENANT_SUSPENDED and TENANT_NOT_READY; RATE_LIMITED when too many
+// sign in at once; UNAVAILABLE.
 func (a *Auth) Login(ctx context.Context, in LoginInput) (*LoginResult, error) {
 	email, err := normaliseEmail("input.email", in.Email)
 	if err != nil {
 		return nil, err
 	}
-	if in.Password == "" || len(in.Password) > MaxPassword {
-		return nil, fault.InvalidInput("input.password", fmt.Sprintf("must have between 1 and %d characters", MaxPassword))
+	if err := checkPassword("input.password", in.Password); err != nil {
+		return nil, err
 	}
 	slug := ""
 	if in.Tenant != nil {
@@ -74,28 +67,11 @@ func (a *Auth) Login(ctx context.Context, in LoginInput) (*LoginResult, error) {
 			return nil, err
 		}
 	}
-	found, err := a.store.Platform().GetLogin(ctx, email)
-	if err != nil && !errors.Is(err, db.ErrNotFound) {
-		return nil, fmt.Errorf("sign-in: %w", err)
-	}
-	hash := ""
-	if found.Hash != nil {
-		hash = *found.Hash
-	}
-	right, err := a.passwords.Verify(ctx, in.Password, hash)
+	attempt, err := a.prove(ctx, email, in)
 	if err != nil {
 		return nil, err
 	}
-	attempt := attempt{email: email, identity: found.ID, hash: hash, agent: cleanUserAgent(in.UserAgent), ip: cleanIP(in.IP)}
-	switch {
-	case found.ID == uuid.Nil:
-		return nil, a.refuse(ctx, attempt, "unknown_account")
-	case !right:
-		return nil, a.refuse(ctx, attempt, "wrong_password")
-	case found.State != "active":
-		return nil, a.refuse(ctx, attempt, "account_disabled")
-	}
-	choices, err := a.store.Platform().ListLoginTenants(ctx, found.ID)
+	choices, err := a.store.Platform().ListLoginTenants(ctx, attempt.identity)
 	if err != nil {
 		return nil, fmt.Errorf("sign-in: %w", err)
 	}
@@ -106,25 +82,72 @@ func (a *Auth) Login(ctx context.Context, in LoginInput) (*LoginResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.signIn(ctx, attempt, chosen)
+	if len(chosen) > 1 {
+		offered, err := a.offer(ctx, attempt, chosen)
+		if err != nil {
+			return nil, err
+		}
+		return &LoginResult{Choices: offered}, nil
+	}
+	tokens, err := a.signIn(ctx, attempt, chosen[0], nil)
+	if err != nil {
+		return nil, err
+	}
+	return &LoginResult{Tokens: *tokens}, nil
+}
+
+// prove checks the password of an address and records a failure.
+func (a *Auth) prove(ctx context.Context, email string, in LoginInput) (attempt, error) {
+	found, err := a.store.Platform().GetLogin(ctx, email)
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return attempt{}, fmt.Errorf("sign-in: %w", err)
+	}
+	hash := ""
+	if found.Hash != nil {
+		hash = *found.Hash
+	}
+	right, err := a.passwords.Verify(ctx, in.Password, hash)
+	if err != nil {
+		return attempt{}, err
+	}
+	now := a.clock()
+	t := attempt{
+		email: email, identity: found.ID, credential: hashToken(hash),
+		agent: cleanUserAgent(in.UserAgent), ip: cleanIP(in.IP),
+		methods: []string{"pwd"}, authTime: now, ends: now.Add(a.sessionLifetime), how: "pwd",
+	}
+	switch {
+	case found.ID == uuid.Nil:
+		return attempt{}, a.refuse(ctx, t, "unknown_account")
+	case !right:
+		return attempt{}, a.refuse(ctx, t, "wrong_password")
+	case found.State != "active":
+		return attempt{}, a.refuse(ctx, t, "account_disabled")
+	}
+	return t, nil
 }
 
 // attempt is a sign-in whose input is checked.
 type attempt struct {
 	email    string
 	identity uuid.UUID // uuid.Nil if the address is unknown
-	hash     string
-	agent    string
-	ip       string
+	// credential is the SHA-256 of the password's hash that was right.
+	credential []byte
+	agent, ip  string
+	// methods and authTime tell how and when the identity proved itself, ends when
+	// that has to be done again, how is the word for it in the record.
+	methods        []string
+	authTime, ends time.Time
+	how            string
 }
 
-// choose returns the tenant to sign in to: the one named, or the only one.
-func choose(choices []platformdb.ListLoginTenantsRow, slug string) (platformdb.ListLoginTenantsRow, error) {
-	var none platformdb.ListLoginTenantsRow
+// choose returns the tenant to sign in to, the one named or the only one, or
+// all there are to choose from.
+func choose(choices []platformdb.ListLoginTenantsRow, slug string) ([]platformdb.ListLoginTenantsRow, error) {
 	var active []platformdb.ListLoginTenantsRow
 	for _, choice := range choices {
 		if slug != "" && choice.Slug != nil && *choice.Slug == slug {
-			return choice, tenantFault(choice.State)
+			return []platformdb.ListLoginTenantsRow{choice}, tenantFault(choice.State)
 		}
 		if choice.State == string(db.TenantActive) {
 			active = append(active, choice)
@@ -132,19 +155,13 @@ func choose(choices []platformdb.ListLoginTenantsRow, slug string) (platformdb.L
 	}
 	switch {
 	case slug != "":
-		return none, errWrongPassword
-	case len(active) == 1:
-		return active[0], nil
+		return nil, errWrongPassword
 	case len(active) == 0 && len(choices) == 1:
-		return none, tenantFault(choices[0].State)
+		return nil, tenantFault(choices[0].State)
 	case len(active) == 0:
-		return none, errNoTenant
+		return nil, errNoTenant
 	}
-	slugs := make([]string, len(active))
-	for i, choice := range active {
-		slugs[i] = *choice.Slug
-	}
-	return none, fault.InvalidInput("input.tenant", "name one of your tenants: "+strings.Join(slugs, ", "))
+	return active, nil
 }
 
 func tenantFault(state string) error {
@@ -174,16 +191,20 @@ func (a *Auth) refuse(ctx context.Context, t attempt, reason string) error {
 	return errWrongPassword
 }
 
-func (a *Auth) signIn(ctx context.Context, t attempt, chosen platformdb.ListLoginTenantsRow) (*LoginResult, error) {
+// signIn starts a session in a tenant. also, if there is one, runs in the same
+// transaction after the session's start.
+func (a *Auth) signIn(
+	ctx context.Context, t attempt, chosen platformdb.ListLoginTenantsRow, also func(*platformdb.Queries) error,
+) (*Tokens, error) {
 	now := a.clock()
 	sessionID, err := newID(now)
 	if err != nil {
 		return nil, fmt.Errorf("sign-in: %w", err)
 	}
-	methods := []string{"pwd"}
 	// Signed before the transaction: a session without a token helps nobody.
-	access, err := a.issuer.Issue(Grant{
-		Subject: t.identity, Session: sessionID, Tenant: chosen.TenantID, Epoch: chosen.Epoch, Methods: methods, AuthTime: now,
+	access, lifetime, err := a.issuer.Issue(Grant{
+		Subject: t.identity, Session: sessionID, Tenant: chosen.TenantID, Epoch: chosen.Epoch,
+		Methods: t.methods, AuthTime: t.authTime, Ends: t.ends,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sign-in: %w", err)
@@ -198,12 +219,11 @@ func (a *Auth) signIn(ctx context.Context, t attempt, chosen platformdb.ListLogi
 	if err != nil {
 		return nil, fmt.Errorf("sign-in: %w", err)
 	}
-	ends := now.Add(a.sessionLifetime)
 	err = a.store.Platform().Tx(ctx, func(q *platformdb.Queries) error {
 		n, err := q.StartSession(ctx, platformdb.StartSessionParams{
-			ID: sessionID, IdentityID: t.identity, TenantID: chosen.TenantID, VerifiedHash: t.hash,
-			DeviceID: used.ID, UserAgent: t.agent, Ip: t.ip, Amr: methods, StartedAt: now, ExpiresAt: ends,
-			RefreshHash: refreshHash, RefreshExpiresAt: ends,
+			ID: sessionID, IdentityID: t.identity, TenantID: chosen.TenantID, Credential: t.credential,
+			DeviceID: used.ID, UserAgent: t.agent, Ip: t.ip, Amr: t.methods, AuthTime: t.authTime,
+			StartedAt: now, ExpiresAt: t.ends, RefreshHash: refreshHash, RefreshExpiresAt: t.ends,
 		})
 		if err != nil {
 			return err
@@ -214,23 +234,19 @@ func (a *Auth) signIn(ctx context.Context, t attempt, chosen platformdb.ListLogi
 		if err := audit.RecordPlatform(ctx, q, &chosen.TenantID, started.event()); err != nil {
 			return err
 		}
+		if also != nil {
+			if err := also(q); err != nil {
+				return err
+			}
+		}
 		return q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &chosen.TenantID, Kind: KindSessionStarted, Body: body})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sign-in: %w", err)
 	}
 	a.runTenantStep(ctx, chosen.TenantID, body)
-	return &LoginResult{
-		AccessToken: access, RefreshToken: refresh, ExpiresIn: a.issuer.Lifetime(),
+	return &Tokens{
+		AccessToken: access, RefreshToken: refresh, ExpiresIn: lifetime,
 		UserID: t.identity, TenantID: chosen.TenantID, SessionID: sessionID, Email: t.email,
 	}, nil
-}
-
-// newRefreshToken returns 256 random bits and the hash under which they are kept.
-func newRefreshToken() (token string, hash []byte) {
-	var secret [32]byte
-	_, _ = rand.Read(secret[:]) // never fails
-	token = refreshPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
-	sum := sha256.Sum256([]byte(token))
-	return token, sum[:]
 }

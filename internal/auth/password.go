@@ -127,3 +127,11 @@ func checkNewPassword(field, password string) error {
 	}
 	return nil
 }
+
+// checkPassword bounds a password that is to be compared.
+func checkPassword(field, password string) error {
+	if password == "" || len(password) > MaxPassword {
+		return fault.InvalidInput(field, fmt.Sprintf("must have between 1 and %d characters", MaxPassword))
+	}
+	return nil
+}

@@ -8,6 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ var ErrSealed = errors.New("cannot be opened: it was sealed with another master 
 type Sealer struct {
 	master []byte
 	pseudo []byte
+	// refresh derives refresh tokens from their predecessors, codes those of mails.
+	refresh, codes []byte
 }
 
 // KeyOpener opens what a Sealer has sealed; a ClaimOpener opens claim keys alone.
@@ -41,7 +44,10 @@ func NewSealer(master []byte) (*Sealer, error) {
 		return nil, fmt.Errorf("master key: %d bytes are needed, not %d", MasterKeySize, len(master))
 	}
 	master = bytes.Clone(master)
-	return &Sealer{master: master, pseudo: derive(master, "pseudonyms")}, nil
+	return &Sealer{
+		master: master, pseudo: derive(master, "pseudonyms"),
+		refresh: derive(master, "refresh tokens"), codes: derive(master, "codes in mails"),
+	}, nil
 }
 
 // ClaimOpener opens claim keys and nothing else: what a process that only
@@ -130,4 +136,18 @@ func (s *Sealer) pseudonym(value string) string {
 	mac := hmac.New(sha256.New, s.pseudo)
 	mac.Write([]byte(value))
 	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// successor is the refresh token that follows token. It is derived, so that a
+// retry gets the same one although the database holds nothing but hashes.
+func (s *Sealer) successor(token string) string {
+	mac := hmac.New(sha256.New, s.refresh)
+	mac.Write([]byte(token))
+	return refreshPrefix + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func randomBytes() []byte {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	return random
 }

@@ -34,7 +34,7 @@ type startedSession struct {
 func newStartedSession(ctx context.Context, t attempt, d device, sessionID uuid.UUID, now time.Time) (startedSession, error) {
 	event := audit.Event{
 		Action: "auth.login", Target: sessionID.String(), Actor: &t.identity, Session: &sessionID,
-		Details: map[string]string{"method": "pwd", "device": d.Name, "user_agent": t.agent, "ip": t.ip},
+		Details: map[string]string{"method": t.how, "device": d.Name, "user_agent": t.agent, "ip": t.ip},
 	}
 	entry, err := event.Entry(ctx)
 	if err != nil {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"os"
 	"sync"
@@ -114,10 +115,11 @@ func (e *env) start(t *testing.T, user *identity.Caller) uuid.UUID {
 	if err != nil {
 		t.Fatal(err)
 	}
+	credential := sha256.Sum256([]byte("$argon2id$"))
 	hash := make([]byte, 32)
 	copy(hash, id[:])
 	n, err := e.DB.PlatformStore(db.ServiceAuth).Platform().StartSession(t.Context(), platformdb.StartSessionParams{
-		ID: id, IdentityID: user.Subject, TenantID: user.Tenant.ID(), VerifiedHash: "$argon2id$",
+		ID: id, IdentityID: user.Subject, TenantID: user.Tenant.ID(), Credential: credential[:], AuthTime: e.clock.Now(),
 		DeviceID: uuid.New(), UserAgent: "curl/8.1", Ip: "192.0.2.1", Amr: []string{"pwd"},
 		StartedAt: e.clock.Now(), ExpiresAt: e.clock.Now().Add(time.Hour),
 		RefreshHash: hash, RefreshExpiresAt: e.clock.Now().Add(time.Hour),

@@ -148,6 +148,15 @@ func (r *Revocations) Healthy() bool {
 	return (r.redisFeed.up.Load() || r.postgresFeed.up.Load()) && r.Age() <= maxAge
 }
 
+// AllowMutations fails with UNAVAILABLE while Healthy is false: a change must not
+// be made by somebody who may have been signed out.
+func (r *Revocations) AllowMutations() error {
+	if !r.Healthy() {
+		return errLost
+	}
+	return nil
+}
+
 // Len is how many revocations are in memory, for metrics.
 func (r *Revocations) Len() int { return r.set.len() }
 
@@ -186,6 +195,26 @@ func (r *Revocations) EndSession(ctx context.Context, q *platformdb.Queries, e E
 		return Revocation{}, false, fmt.Errorf("end of session %s: %w", e.Session, err)
 	}
 	return revocation, n > 0, nil
+}
+
+// EndOtherSessions ends the user's live sessions that q may see, but that of
+// e.Session, and writes their revocations, with q, the queries of the
+// transaction that is the cause; give them to Publish after the commit.
+// e.Tenant does not matter: q is bound to a tenant or is not.
+func (r *Revocations) EndOtherSessions(ctx context.Context, q *platformdb.Queries, e Ending) ([]Revocation, error) {
+	now := r.clock()
+	expires := now.Add(r.lifetime + expiryMargin)
+	rows, err := q.EndOtherSessions(ctx, platformdb.EndOtherSessionsParams{
+		IdentityID: e.User, ExceptID: e.Session, At: now, Reason: e.Reason, RevocationExpiresAt: expires,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("end of the sessions of %s: %w", e.User, err)
+	}
+	revocations := make([]Revocation, len(rows))
+	for i, row := range rows {
+		revocations[i] = Revocation{KindSession, row.ID, row.TenantID, now, expires}
+	}
+	return revocations, nil
 }
 
 // apply takes over a revocation and tells the listeners, once.

@@ -323,6 +323,7 @@ func TestBothFeedsLost(t *testing.T) {
 	if r.Healthy() {
 		t.Fatal("healthy without any feed: mutations would go on")
 	}
+	wantFault(t, r.AllowMutations(), fault.CodeUnavailable)
 	wantCheck(t, r, user, session, "") // queries live on the last state
 	e.clock.Advance(maxAge + time.Second)
 	wantCheck(t, r, user, session, fault.CodeUnavailable)

@@ -18,10 +18,12 @@ import (
 // MaxBatch bounds the ids of one call.
 const MaxBatch = 100
 
-// Sessions answers questions about the caller's own sessions and devices.
+// Sessions answers questions about the caller's own sessions and devices, and
+// ends sessions.
 type Sessions struct {
 	store *db.Store
 	live  *Live
+	ended *Revocations
 	clock func() time.Time
 }
 
@@ -31,6 +33,8 @@ type SessionsOptions struct {
 	Store *db.Store
 	// Live tells when a session was last seen.
 	Live *Live
+	// Revocations makes the end of a session known.
+	Revocations *Revocations
 	// Clock is time.Now if nil.
 	Clock func() time.Time
 }
@@ -40,7 +44,7 @@ func NewSessions(o SessionsOptions) *Sessions {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	return &Sessions{store: o.Store, live: o.Live, clock: o.Clock}
+	return &Sessions{store: o.Store, live: o.Live, ended: o.Revocations, clock: o.Clock}
 }
 
 // Connection is a page of sessions.

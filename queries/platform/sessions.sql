@@ -9,12 +9,13 @@ WITH member AS (
     JOIN password_credentials p ON p.identity_id = m.identity_id
     JOIN tenants t ON t.id = m.tenant_id
     WHERE m.identity_id = @identity_id AND m.tenant_id = @tenant_id
-      AND m.state = 'active' AND i.state = 'active' AND t.state = 'active' AND p.hash = @verified_hash
+      AND m.state = 'active' AND i.state = 'active' AND t.state = 'active'
+      AND sha256(convert_to(p.hash, 'UTF8')) = @credential::bytea
     FOR SHARE OF m, i, p
 ), started AS (
     INSERT INTO sessions (id, tenant_id, identity_id, device_id, user_agent, ip, amr, auth_time, created_at, last_seen_at, expires_at)
     SELECT @id::uuid, tenant_id, identity_id, @device_id::uuid, @user_agent::text, @ip::text, @amr::text[],
-           @started_at::timestamptz, @started_at::timestamptz, @started_at::timestamptz, @expires_at::timestamptz
+           @auth_time::timestamptz, @started_at::timestamptz, @started_at::timestamptz, @expires_at::timestamptz
     FROM member
     RETURNING id
 )
@@ -45,6 +46,27 @@ WITH ended AS (
 INSERT INTO revocations (kind, subject, tenant_id, created_at, expires_at)
 SELECT 'session', ended.id, ended.tenant_id, @at::timestamptz, @revocation_expires_at::timestamptz FROM ended;
 
+-- name: HasUserSession :one
+-- Also one that has ended.
+SELECT EXISTS (SELECT FROM sessions WHERE id = @id AND identity_id = @identity_id);
+
+-- name: EndOtherSessions :many
+-- All of a user's live sessions but one, in the order of their ids, so that two
+-- who end them at once cannot deadlock. Across tenants if the caller may see them.
+WITH ending AS (
+    SELECT s.id FROM sessions s
+    WHERE s.identity_id = @identity_id AND s.id <> @except_id AND s.revoked_at IS NULL AND s.expires_at > @at::timestamptz
+    ORDER BY s.id
+    FOR NO KEY UPDATE
+), ended AS (
+    UPDATE sessions SET revoked_at = @at::timestamptz, revoke_reason = @reason::text
+    FROM ending WHERE sessions.id = ending.id
+    RETURNING sessions.id, sessions.tenant_id
+)
+INSERT INTO revocations (kind, subject, tenant_id, created_at, expires_at)
+SELECT 'session', ended.id, ended.tenant_id, @at::timestamptz, @revocation_expires_at::timestamptz FROM ended
+RETURNING subject AS id, tenant_id;
+
 -- name: TouchSessions :exec
 -- ids and times are parallel lists; in order of id, so that two processes that
 -- touch the same sessions cannot deadlock.
@@ -58,3 +80,44 @@ FROM (
     FOR NO KEY UPDATE OF s2
 ) AS locked
 WHERE s.id = locked.id;
+
+-- name: GetSessionProof :one
+-- What a session was started with, for one that follows it in another tenant.
+SELECT s.amr, s.auth_time, s.expires_at, i.email, p.hash
+FROM sessions s
+JOIN identities i ON i.id = s.identity_id
+JOIN password_credentials p ON p.identity_id = s.identity_id
+WHERE s.id = @id AND s.identity_id = @identity_id AND s.revoked_at IS NULL AND s.expires_at > @at;
+
+-- name: LockRefreshToken :one
+-- The locks make renewals of one session wait for each other and for its end;
+-- who waited reads the token and the session as they are then.
+SELECT r.generation, r.used_at, r.expires_at, r.session_id, s.tenant_id, s.identity_id, s.amr, s.auth_time,
+       s.expires_at AS session_expires_at, s.revoked_at, i.email, i.state AS identity_state,
+       m.epoch, m.state AS membership_state, t.state AS tenant_state
+FROM refresh_tokens r
+JOIN sessions s ON s.id = r.session_id
+JOIN identities i ON i.id = s.identity_id
+JOIN memberships m ON m.identity_id = s.identity_id AND m.tenant_id = s.tenant_id
+JOIN tenants t ON t.id = s.tenant_id
+WHERE r.hash = @hash
+FOR NO KEY UPDATE OF s, r;
+
+-- name: RotateRefreshToken :exec
+WITH used AS (
+    UPDATE refresh_tokens SET used_at = @at::timestamptz WHERE refresh_tokens.hash = @hash
+)
+INSERT INTO refresh_tokens (hash, session_id, generation, created_at, expires_at)
+VALUES (@successor_hash, @session_id, @generation, @at::timestamptz, @expires_at);
+
+-- name: HasRefreshToken :one
+SELECT EXISTS (SELECT FROM refresh_tokens WHERE hash = @hash);
+
+-- name: DeleteRefreshTokens :execrows
+-- A batch at a time: a long backlog must not lock renewals out.
+DELETE FROM refresh_tokens
+WHERE hash IN (
+    SELECT r.hash FROM refresh_tokens r
+    WHERE r.expires_at < @at::timestamptz OR r.used_at < @used_before::timestamptz
+    LIMIT 10000
+    FOR UPDATE SKIP LOCKED);

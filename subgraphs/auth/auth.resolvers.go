@@ -16,6 +16,22 @@ func (r *mutationResolver) Login(ctx context.Context, input auth.LoginInput) (*m
 	return loginPayload(result), nil
 }
 
+func (r *mutationResolver) RefreshSession(ctx context.Context, input auth.RefreshSessionInput) (*model.RefreshSessionPayload, error) {
+	tokens, err := r.auth.RefreshSession(ctx, renewalFrom(ctx, input))
+	if err != nil {
+		return nil, err
+	}
+	return refreshPayload(tokens), nil
+}
+
+func (r *mutationResolver) SwitchTenant(ctx context.Context, input auth.SwitchTenantInput) (*model.SwitchTenantPayload, error) {
+	tokens, err := r.auth.SwitchTenant(ctx, switchFrom(ctx, input))
+	if err != nil {
+		return nil, err
+	}
+	return switchPayload(tokens), nil
+}
+
 func (r *mutationResolver) Logout(ctx context.Context) (*model.LogoutPayload, error) {
 	pending, err := r.auth.Logout(ctx)
 	if err != nil {
@@ -24,6 +40,15 @@ func (r *mutationResolver) Logout(ctx context.Context) (*model.LogoutPayload, er
 	return &model.LogoutPayload{Revoked: true, Pending: pending}, nil
 }
 
+func (r *tenantChoicesResolver) ExpiresIn(ctx context.Context, obj *auth.TenantChoices) (int, error) {
+	return seconds(obj.ExpiresIn), nil
+}
+
 func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }
 
-type mutationResolver struct{ *Resolver }
+func (r *Resolver) TenantChoices() generated.TenantChoicesResolver { return &tenantChoicesResolver{r} }
+
+type (
+	mutationResolver      struct{ *Resolver }
+	tenantChoicesResolver struct{ *Resolver }
+)

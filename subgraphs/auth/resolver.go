@@ -33,10 +33,40 @@ func fromClient(ctx context.Context, input auth.LoginInput) auth.LoginInput {
 	return input
 }
 
+func renewalFrom(ctx context.Context, input auth.RefreshSessionInput) auth.RefreshSessionInput {
+	client := identity.ClientFrom(ctx)
+	input.UserAgent, input.IP = client.UserAgent, client.IP
+	return input
+}
+
+func switchFrom(ctx context.Context, input auth.SwitchTenantInput) auth.SwitchTenantInput {
+	client := identity.ClientFrom(ctx)
+	input.UserAgent, input.IP = client.UserAgent, client.IP
+	return input
+}
+
 func loginPayload(result *auth.LoginResult) *model.LoginPayload {
-	seconds := int(result.ExpiresIn / time.Second)
+	if result.Choices != nil {
+		return &model.LoginPayload{TenantChoices: result.Choices}
+	}
+	expires := seconds(result.ExpiresIn)
 	return &model.LoginPayload{
-		AccessToken: &result.AccessToken, RefreshToken: &result.RefreshToken, ExpiresIn: &seconds,
-		User: &model.User{ID: result.UserID, Email: result.Email},
+		AccessToken: &result.AccessToken, RefreshToken: &result.RefreshToken, ExpiresIn: &expires, User: userOf(&result.Tokens),
 	}
 }
+
+func refreshPayload(t *auth.Tokens) *model.RefreshSessionPayload {
+	return &model.RefreshSessionPayload{
+		AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, ExpiresIn: seconds(t.ExpiresIn), User: userOf(t),
+	}
+}
+
+func switchPayload(t *auth.Tokens) *model.SwitchTenantPayload {
+	return &model.SwitchTenantPayload{
+		AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, ExpiresIn: seconds(t.ExpiresIn), User: userOf(t),
+	}
+}
+
+func userOf(t *auth.Tokens) *model.User { return &model.User{ID: t.UserID, Email: t.Email} }
+
+func seconds(d time.Duration) int { return int(d / time.Second) }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/session"
 	"github.com/tradesage/tradesage/subgraphs/session/generated"
@@ -12,6 +14,34 @@ import (
 
 func (r *deviceResolver) Kind(ctx context.Context, obj *session.Device) (model.DeviceKind, error) {
 	return model.DeviceKind(strings.ToUpper(obj.Kind)), nil
+}
+
+func (r *mutationResolver) RevokeSession(ctx context.Context, id uuid.UUID) (*model.RevokeSessionPayload, error) {
+	ended, err := r.sessions.RevokeSession(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &model.RevokeSessionPayload{Revoked: true, Pending: ended.Pending}, nil
+}
+
+func (r *mutationResolver) RevokeOtherSessions(ctx context.Context) (*model.RevokeOtherSessionsPayload, error) {
+	ended, err := r.sessions.RevokeOtherSessions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &model.RevokeOtherSessionsPayload{Count: ended.Count, Pending: ended.Pending}, nil
+}
+
+func (r *mutationResolver) RevokeUserSessions(ctx context.Context, userID uuid.UUID) (*model.RevokeUserSessionsPayload, error) {
+	ended, err := r.sessions.RevokeUserSessions(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.RevokeUserSessionsPayload{Count: ended.Count, Pending: ended.Pending}, nil
+}
+
+func (r *queryResolver) Sessions(ctx context.Context, first *int, after *string) (*page.Connection[*session.Session], error) {
+	return r.list(ctx, page.Args{First: first, After: after})
 }
 
 func (r *sessionResolver) Device(ctx context.Context, obj *session.Session) (*session.Device, error) {
@@ -24,12 +54,18 @@ func (r *userResolver) Sessions(ctx context.Context, obj *model.User, first *int
 
 func (r *Resolver) Device() generated.DeviceResolver { return &deviceResolver{r} }
 
+func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }
+
+func (r *Resolver) Query() generated.QueryResolver { return &queryResolver{r} }
+
 func (r *Resolver) Session() generated.SessionResolver { return &sessionResolver{r} }
 
 func (r *Resolver) User() generated.UserResolver { return &userResolver{r} }
 
 type (
-	deviceResolver  struct{ *Resolver }
-	sessionResolver struct{ *Resolver }
-	userResolver    struct{ *Resolver }
+	deviceResolver   struct{ *Resolver }
+	mutationResolver struct{ *Resolver }
+	queryResolver    struct{ *Resolver }
+	sessionResolver  struct{ *Resolver }
+	userResolver     struct{ *Resolver }
 )

@@ -26,6 +26,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 type ResolverRoot interface {
 	Entity() EntityResolver
 	Mutation() MutationResolver
+	TenantChoices() TenantChoicesResolver
 }
 
 type DirectiveRoot struct {
@@ -39,10 +40,11 @@ type ComplexityRoot struct {
 	}
 
 	LoginPayload struct {
-		AccessToken  func(childComplexity int) int
-		ExpiresIn    func(childComplexity int) int
-		RefreshToken func(childComplexity int) int
-		User         func(childComplexity int) int
+		AccessToken   func(childComplexity int) int
+		ExpiresIn     func(childComplexity int) int
+		RefreshToken  func(childComplexity int) int
+		TenantChoices func(childComplexity int) int
+		User          func(childComplexity int) int
 	}
 
 	LogoutPayload struct {
@@ -51,13 +53,41 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		Login  func(childComplexity int, input auth.LoginInput) int
-		Logout func(childComplexity int) int
+		Login          func(childComplexity int, input auth.LoginInput) int
+		Logout         func(childComplexity int) int
+		RefreshSession func(childComplexity int, input auth.RefreshSessionInput) int
+		SwitchTenant   func(childComplexity int, input auth.SwitchTenantInput) int
 	}
 
 	Query struct {
 		__resolve__service func(childComplexity int) int
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
+	}
+
+	RefreshSessionPayload struct {
+		AccessToken  func(childComplexity int) int
+		ExpiresIn    func(childComplexity int) int
+		RefreshToken func(childComplexity int) int
+		User         func(childComplexity int) int
+	}
+
+	SwitchTenantPayload struct {
+		AccessToken  func(childComplexity int) int
+		ExpiresIn    func(childComplexity int) int
+		RefreshToken func(childComplexity int) int
+		User         func(childComplexity int) int
+	}
+
+	TenantChoice struct {
+		ID   func(childComplexity int) int
+		Name func(childComplexity int) int
+		Slug func(childComplexity int) int
+	}
+
+	TenantChoices struct {
+		ExpiresIn func(childComplexity int) int
+		Tenants   func(childComplexity int) int
+		Ticket    func(childComplexity int) int
 	}
 
 	User struct {
@@ -114,6 +144,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.LoginPayload.RefreshToken(childComplexity), true
+	case "LoginPayload.tenantChoices":
+		if e.ComplexityRoot.LoginPayload.TenantChoices == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LoginPayload.TenantChoices(childComplexity), true
 	case "LoginPayload.user":
 		if e.ComplexityRoot.LoginPayload.User == nil {
 			break
@@ -151,6 +187,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Logout(childComplexity), true
+	case "Mutation.refreshSession":
+		if e.ComplexityRoot.Mutation.RefreshSession == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_refreshSession_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RefreshSession(childComplexity, args["input"].(auth.RefreshSessionInput)), true
+	case "Mutation.switchTenant":
+		if e.ComplexityRoot.Mutation.SwitchTenant == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_switchTenant_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SwitchTenant(childComplexity, args["input"].(auth.SwitchTenantInput)), true
 
 	case "Query._service":
 		if e.ComplexityRoot.Query.__resolve__service == nil {
@@ -169,6 +227,94 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.__resolve_entities(childComplexity, args["representations"].([]map[string]any)), true
+
+	case "RefreshSessionPayload.accessToken":
+		if e.ComplexityRoot.RefreshSessionPayload.AccessToken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefreshSessionPayload.AccessToken(childComplexity), true
+	case "RefreshSessionPayload.expiresIn":
+		if e.ComplexityRoot.RefreshSessionPayload.ExpiresIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefreshSessionPayload.ExpiresIn(childComplexity), true
+	case "RefreshSessionPayload.refreshToken":
+		if e.ComplexityRoot.RefreshSessionPayload.RefreshToken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefreshSessionPayload.RefreshToken(childComplexity), true
+	case "RefreshSessionPayload.user":
+		if e.ComplexityRoot.RefreshSessionPayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefreshSessionPayload.User(childComplexity), true
+
+	case "SwitchTenantPayload.accessToken":
+		if e.ComplexityRoot.SwitchTenantPayload.AccessToken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SwitchTenantPayload.AccessToken(childComplexity), true
+	case "SwitchTenantPayload.expiresIn":
+		if e.ComplexityRoot.SwitchTenantPayload.ExpiresIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SwitchTenantPayload.ExpiresIn(childComplexity), true
+	case "SwitchTenantPayload.refreshToken":
+		if e.ComplexityRoot.SwitchTenantPayload.RefreshToken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SwitchTenantPayload.RefreshToken(childComplexity), true
+	case "SwitchTenantPayload.user":
+		if e.ComplexityRoot.SwitchTenantPayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SwitchTenantPayload.User(childComplexity), true
+
+	case "TenantChoice.id":
+		if e.ComplexityRoot.TenantChoice.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantChoice.ID(childComplexity), true
+	case "TenantChoice.name":
+		if e.ComplexityRoot.TenantChoice.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantChoice.Name(childComplexity), true
+	case "TenantChoice.slug":
+		if e.ComplexityRoot.TenantChoice.Slug == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantChoice.Slug(childComplexity), true
+
+	case "TenantChoices.expiresIn":
+		if e.ComplexityRoot.TenantChoices.ExpiresIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantChoices.ExpiresIn(childComplexity), true
+	case "TenantChoices.tenants":
+		if e.ComplexityRoot.TenantChoices.Tenants == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantChoices.Tenants(childComplexity), true
+	case "TenantChoices.ticket":
+		if e.ComplexityRoot.TenantChoices.Ticket == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantChoices.Ticket(childComplexity), true
 
 	case "User.email":
 		if e.ComplexityRoot.User.Email == nil {
@@ -199,6 +345,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
 		ec.unmarshalInputLoginInput,
+		ec.unmarshalInputRefreshSessionInput,
+		ec.unmarshalInputSwitchTenantInput,
 		ec.unmarshalInputUserByIDsInput,
 	)
 	first := true
@@ -295,6 +443,33 @@ type Mutation {
   ): LoginPayload!
 
   """
+  Renews a session: exchanges its refresh token for a new one and a new access
+  token. Each refresh token is good for one exchange; for 30 seconds the same
+  token answers the same successor, for the sake of tabs and lost answers. Later
+  use of it counts as theft and ends the session. Whatever is wrong with the
+  token or its session answers UNAUTHENTICATED: sign in again. A tenant that is
+  closed or not ready is TENANT_SUSPENDED or TENANT_NOT_READY.
+  """
+  refreshSession(
+    "The session to renew."
+    input: RefreshSessionInput!
+  ): RefreshSessionPayload!
+
+  """
+  Starts a session in another tenant of the same account. With a ticket of login
+  it is the first session. Without one it takes the place of the session that
+  asks, which ends, and lasts no longer than that would have. A tenant that one is
+  no member of is NOT_FOUND like one that does not exist; a ticket that was used
+  or is older than five minutes is UNAUTHENTICATED, a tenant that is closed or not
+  ready TENANT_SUSPENDED or TENANT_NOT_READY. A call that fails leaves ticket and
+  session as they are.
+  """
+  switchTenant(
+    "The tenant to act in."
+    input: SwitchTenantInput!
+  ): SwitchTenantPayload!
+
+  """
   Ends the session of the access token that is used for this call. Its tokens are
   refused from the next request on.
   """
@@ -308,13 +483,13 @@ input LoginInput {
   "The password of the account, at most 512 bytes."
   password: String!
   """
-  The slug of the tenant to act in, as "acme". May be left out by members of one
-  tenant only.
+  The slug of the tenant to act in, as "acme". Members of several tenants who
+  leave it out get tenantChoices instead of a session.
   """
   tenant: String
 }
 
-"The started session. A part that the answer does not have is null."
+"The started session, or what is needed for one. A part that the answer does not have is null."
 type LoginPayload {
   """
   The access token, to be sent as "Authorization: Bearer …". It is valid for
@@ -327,6 +502,72 @@ type LoginPayload {
   expiresIn: Int
   "The user who has signed in."
   user: User
+  "The tenants to choose from, for members of several who named none."
+  tenantChoices: TenantChoices
+}
+
+"The tenants that somebody may sign in to, and the ticket for one of them."
+type TenantChoices {
+  "The proof of the sign-in for switchTenant. It is good for one session; keep it secret."
+  ticket: String!
+  "How long the ticket is valid, in seconds."
+  expiresIn: Int!
+  "The tenants in the order of their slugs, at most 100."
+  tenants: [TenantChoice!]!
+}
+
+"A tenant that somebody may sign in to."
+type TenantChoice {
+  "The tenant's id."
+  id: ID!
+  "The short name that is used in addresses and at login, as \"acme\"."
+  slug: String!
+  "The name that people see."
+  name: String!
+}
+
+"A session to renew."
+input RefreshSessionInput {
+  "The newest refresh token of the session."
+  refreshToken: String!
+}
+
+"The new tokens of a session."
+type RefreshSessionPayload {
+  """
+  The access token, to be sent as "Authorization: Bearer …". It carries the
+  permissions as they are now.
+  """
+  accessToken: String!
+  "The token for the next renewal. Keep it secret and use it once."
+  refreshToken: String!
+  "How long the access token is valid, in seconds."
+  expiresIn: Int!
+  "The user whose session this is."
+  user: User!
+}
+
+"The tenant to act in from now on."
+input SwitchTenantInput {
+  "The tenant's slug or id."
+  tenant: String!
+  "The ticket that login answered; left out by who is signed in."
+  ticket: String
+}
+
+"The session in the chosen tenant."
+type SwitchTenantPayload {
+  """
+  The access token, to be sent as "Authorization: Bearer …". It is valid for
+  minutes and for the chosen tenant.
+  """
+  accessToken: String!
+  "The token that renews the session. Keep it secret and use it once."
+  refreshToken: String!
+  "How long the access token is valid, in seconds."
+  expiresIn: Int!
+  "The user who is signed in."
+  user: User!
 }
 
 "How far a logout has come."
@@ -439,6 +680,8 @@ func (ec *executionContext) childFields_LoginPayload(ctx context.Context, field 
 		return ec.fieldContext_LoginPayload_expiresIn(ctx, field)
 	case "user":
 		return ec.fieldContext_LoginPayload_user(ctx, field)
+	case "tenantChoices":
+		return ec.fieldContext_LoginPayload_tenantChoices(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type LoginPayload", field.Name)
 }
@@ -451,6 +694,58 @@ func (ec *executionContext) childFields_LogoutPayload(ctx context.Context, field
 		return ec.fieldContext_LogoutPayload_pending(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type LogoutPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RefreshSessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "accessToken":
+		return ec.fieldContext_RefreshSessionPayload_accessToken(ctx, field)
+	case "refreshToken":
+		return ec.fieldContext_RefreshSessionPayload_refreshToken(ctx, field)
+	case "expiresIn":
+		return ec.fieldContext_RefreshSessionPayload_expiresIn(ctx, field)
+	case "user":
+		return ec.fieldContext_RefreshSessionPayload_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RefreshSessionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SwitchTenantPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "accessToken":
+		return ec.fieldContext_SwitchTenantPayload_accessToken(ctx, field)
+	case "refreshToken":
+		return ec.fieldContext_SwitchTenantPayload_refreshToken(ctx, field)
+	case "expiresIn":
+		return ec.fieldContext_SwitchTenantPayload_expiresIn(ctx, field)
+	case "user":
+		return ec.fieldContext_SwitchTenantPayload_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SwitchTenantPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_TenantChoice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_TenantChoice_id(ctx, field)
+	case "slug":
+		return ec.fieldContext_TenantChoice_slug(ctx, field)
+	case "name":
+		return ec.fieldContext_TenantChoice_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TenantChoice", field.Name)
+}
+
+func (ec *executionContext) childFields_TenantChoices(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ticket":
+		return ec.fieldContext_TenantChoices_ticket(ctx, field)
+	case "expiresIn":
+		return ec.fieldContext_TenantChoices_expiresIn(ctx, field)
+	case "tenants":
+		return ec.fieldContext_TenantChoices_tenants(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TenantChoices", field.Name)
 }
 
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

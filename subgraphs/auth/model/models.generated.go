@@ -4,9 +4,11 @@ package model
 
 import (
 	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/internal/auth"
 )
 
-// The started session. A part that the answer does not have is null.
+// The started session, or what is needed for one. A part that the answer does not have is null.
 type LoginPayload struct {
 	// The access token, to be sent as "Authorization: Bearer …". It is valid for
 	// minutes and for one tenant.
@@ -17,6 +19,8 @@ type LoginPayload struct {
 	ExpiresIn *int `json:"expiresIn"`
 	// The user who has signed in.
 	User *User `json:"user"`
+	// The tenants to choose from, for members of several who named none.
+	TenantChoices *auth.TenantChoices `json:"tenantChoices"`
 }
 
 // How far a logout has come.
@@ -32,6 +36,32 @@ type Mutation struct {
 }
 
 type Query struct {
+}
+
+// The new tokens of a session.
+type RefreshSessionPayload struct {
+	// The access token, to be sent as "Authorization: Bearer …". It carries the
+	// permissions as they are now.
+	AccessToken string `json:"accessToken"`
+	// The token for the next renewal. Keep it secret and use it once.
+	RefreshToken string `json:"refreshToken"`
+	// How long the access token is valid, in seconds.
+	ExpiresIn int `json:"expiresIn"`
+	// The user whose session this is.
+	User *User `json:"user"`
+}
+
+// The session in the chosen tenant.
+type SwitchTenantPayload struct {
+	// The access token, to be sent as "Authorization: Bearer …". It is valid for
+	// minutes and for the chosen tenant.
+	AccessToken string `json:"accessToken"`
+	// The token that renews the session. Keep it secret and use it once.
+	RefreshToken string `json:"refreshToken"`
+	// How long the access token is valid, in seconds.
+	ExpiresIn int `json:"expiresIn"`
+	// The user who is signed in.
+	User *User `json:"user"`
 }
 
 // A person in one tenant.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -25,6 +26,8 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 type ResolverRoot interface {
 	Device() DeviceResolver
 	Entity() EntityResolver
+	Mutation() MutationResolver
+	Query() QueryResolver
 	Session() SessionResolver
 	User() UserResolver
 }
@@ -49,6 +52,12 @@ type ComplexityRoot struct {
 		FindManyUserByIDs    func(childComplexity int, reps []*model.UserByIDsInput) int
 	}
 
+	Mutation struct {
+		RevokeOtherSessions func(childComplexity int) int
+		RevokeSession       func(childComplexity int, id uuid.UUID) int
+		RevokeUserSessions  func(childComplexity int, userID uuid.UUID) int
+	}
+
 	PageInfo struct {
 		EndCursor       func(childComplexity int) int
 		HasNextPage     func(childComplexity int) int
@@ -57,8 +66,24 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		Sessions           func(childComplexity int, first *int, after *string) int
 		__resolve__service func(childComplexity int) int
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
+	}
+
+	RevokeOtherSessionsPayload struct {
+		Count   func(childComplexity int) int
+		Pending func(childComplexity int) int
+	}
+
+	RevokeSessionPayload struct {
+		Pending func(childComplexity int) int
+		Revoked func(childComplexity int) int
+	}
+
+	RevokeUserSessionsPayload struct {
+		Count   func(childComplexity int) int
+		Pending func(childComplexity int) int
 	}
 
 	Session struct {
@@ -171,6 +196,35 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Entity.FindManyUserByIDs(childComplexity, args["reps"].([]*model.UserByIDsInput)), true
 
+	case "Mutation.revokeOtherSessions":
+		if e.ComplexityRoot.Mutation.RevokeOtherSessions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeOtherSessions(childComplexity), true
+	case "Mutation.revokeSession":
+		if e.ComplexityRoot.Mutation.RevokeSession == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeSession_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeSession(childComplexity, args["id"].(uuid.UUID)), true
+	case "Mutation.revokeUserSessions":
+		if e.ComplexityRoot.Mutation.RevokeUserSessions == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeUserSessions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeUserSessions(childComplexity, args["userId"].(uuid.UUID)), true
+
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
 			break
@@ -196,6 +250,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
 
+	case "Query.sessions":
+		if e.ComplexityRoot.Query.Sessions == nil {
+			break
+		}
+
+		args, err := ec.field_Query_sessions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Sessions(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query._service":
 		if e.ComplexityRoot.Query.__resolve__service == nil {
 			break
@@ -213,6 +278,45 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.__resolve_entities(childComplexity, args["representations"].([]map[string]any)), true
+
+	case "RevokeOtherSessionsPayload.count":
+		if e.ComplexityRoot.RevokeOtherSessionsPayload.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeOtherSessionsPayload.Count(childComplexity), true
+	case "RevokeOtherSessionsPayload.pending":
+		if e.ComplexityRoot.RevokeOtherSessionsPayload.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeOtherSessionsPayload.Pending(childComplexity), true
+
+	case "RevokeSessionPayload.pending":
+		if e.ComplexityRoot.RevokeSessionPayload.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeSessionPayload.Pending(childComplexity), true
+	case "RevokeSessionPayload.revoked":
+		if e.ComplexityRoot.RevokeSessionPayload.Revoked == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeSessionPayload.Revoked(childComplexity), true
+
+	case "RevokeUserSessionsPayload.count":
+		if e.ComplexityRoot.RevokeUserSessionsPayload.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeUserSessionsPayload.Count(childComplexity), true
+	case "RevokeUserSessionsPayload.pending":
+		if e.ComplexityRoot.RevokeUserSessionsPayload.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeUserSessionsPayload.Pending(childComplexity), true
 
 	case "Session.createdAt":
 		if e.ComplexityRoot.Session.CreatedAt == nil {
@@ -359,6 +463,21 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 
 			return &response
 		}
+	case ast.Mutation:
+		return func(ctx context.Context) *graphql.Response {
+			if !first {
+				return nil
+			}
+			first = false
+			ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
+			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
+			var buf bytes.Buffer
+			data.MarshalGQL(&buf)
+
+			return &graphql.Response{
+				Data: buf.Bytes(),
+			}
+		}
 
 	default:
 		return graphql.OneShot(graphql.ErrorResponse(ctx, "unsupported GraphQL operation"))
@@ -394,6 +513,80 @@ var sources = []*ast.Source{
 "A moment in UTC, as 2026-01-31T23:59:59.123456Z (RFC 3339)."
 scalar DateTime @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 
+type Query {
+  """
+  The sessions of the user who is signed in, in the tenant of the access token,
+  that can still be used, the newest first.
+  """
+  sessions(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+  ): SessionConnection! @authenticated
+}
+
+type Mutation {
+  """
+  Ends one of the own sessions in this tenant, be it the current one. Its tokens
+  are refused from the next request on. A session that does not exist, has been
+  forgotten, is another user's or belongs to another tenant is NOT_FOUND.
+  """
+  revokeSession(
+    "The session's id."
+    id: ID!
+  ): RevokeSessionPayload! @authenticated
+
+  """
+  Ends the own sessions in this tenant but the current one. Their tokens are
+  refused from the next request on.
+  """
+  revokeOtherSessions: RevokeOtherSessionsPayload! @authenticated
+
+  """
+  Ends all sessions of a user of this tenant. It needs the permission
+  sessions:manage and is FORBIDDEN without it. Who is no member of the tenant is
+  NOT_FOUND.
+  """
+  revokeUserSessions(
+    "The user's id."
+    userId: ID!
+  ): RevokeUserSessionsPayload! @authenticated
+}
+
+"What revokeSession answers."
+type RevokeSessionPayload {
+  "Whether the session has ended. It is true also when it had ended before."
+  revoked: Boolean!
+  """
+  Whether some part of the service had not yet confirmed the end when this was
+  answered. It follows within two seconds.
+  """
+  pending: Boolean!
+}
+
+"What revokeOtherSessions answers."
+type RevokeOtherSessionsPayload {
+  "How many sessions this call has ended."
+  count: Int!
+  """
+  Whether some part of the service had not yet confirmed the end when this was
+  answered. It follows within two seconds.
+  """
+  pending: Boolean!
+}
+
+"What revokeUserSessions answers."
+type RevokeUserSessionsPayload {
+  "How many sessions this call has ended."
+  count: Int!
+  """
+  Whether some part of the service had not yet confirmed the end when this was
+  answered. It follows within two seconds.
+  """
+  pending: Boolean!
+}
+
 "A person in one tenant."
 type User @key(fields: "id") {
   "The user's id, the same in every tenant that the person belongs to."
@@ -422,7 +615,7 @@ type Session @key(fields: "id") {
   lastSeenAt: DateTime!
   "When the session was started."
   createdAt: DateTime!
-  "When the session ends unless it is renewed."
+  "When the session ends at the latest. Renewals do not move it: then one signs in again."
   expiresAt: DateTime!
   "The network address that the session was started from; empty if unknown."
   ipAddress: String!
@@ -605,6 +798,36 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 		return ec.fieldContext_PageInfo_endCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_RevokeOtherSessionsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "count":
+		return ec.fieldContext_RevokeOtherSessionsPayload_count(ctx, field)
+	case "pending":
+		return ec.fieldContext_RevokeOtherSessionsPayload_pending(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokeOtherSessionsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RevokeSessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "revoked":
+		return ec.fieldContext_RevokeSessionPayload_revoked(ctx, field)
+	case "pending":
+		return ec.fieldContext_RevokeSessionPayload_pending(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokeSessionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RevokeUserSessionsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "count":
+		return ec.fieldContext_RevokeUserSessionsPayload_count(ctx, field)
+	case "pending":
+		return ec.fieldContext_RevokeUserSessionsPayload_pending(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokeUserSessionsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -18,7 +18,37 @@ type DeviceByIDsInput struct {
 	ID uuid.UUID `json:"ID"`
 }
 
+type Mutation struct {
+}
+
 type Query struct {
+}
+
+// What revokeOtherSessions answers.
+type RevokeOtherSessionsPayload struct {
+	// How many sessions this call has ended.
+	Count int `json:"count"`
+	// Whether some part of the service had not yet confirmed the end when this was
+	// answered. It follows within two seconds.
+	Pending bool `json:"pending"`
+}
+
+// What revokeSession answers.
+type RevokeSessionPayload struct {
+	// Whether the session has ended. It is true also when it had ended before.
+	Revoked bool `json:"revoked"`
+	// Whether some part of the service had not yet confirmed the end when this was
+	// answered. It follows within two seconds.
+	Pending bool `json:"pending"`
+}
+
+// What revokeUserSessions answers.
+type RevokeUserSessionsPayload struct {
+	// How many sessions this call has ended.
+	Count int `json:"count"`
+	// Whether some part of the service had not yet confirmed the end when this was
+	// answered. It follows within two seconds.
+	Pending bool `json:"pending"`
 }
 
 type SessionByIDsInput struct {
