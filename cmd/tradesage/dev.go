@@ -129,7 +129,7 @@ const secretsName = "secrets.json"
 func devSecrets(dir string, c *config) error {
 	path := filepath.Join(dir, secretsName)
 	var kept struct{ Database, MasterKey string }
-	text, err := os.ReadFile(path) //nolint:gosec // in our own data folder
+	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		kept.Database, kept.MasterKey = randomKey(), randomKey()

@@ -92,7 +92,7 @@ func descendants(t *testing.T, pid int) []int {
 	}
 	var text []byte
 	for _, task := range tasks {
-		list, err := os.ReadFile(task) //nolint:gosec // of /proc
+		list, err := os.ReadFile(task)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func TestDevSaysWhatIsWrongInOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours := dataFolder(t)
-	if err := os.MkdirAll(ours, 0o755); err != nil { //nolint:gosec // no secret in it
+	if err := os.MkdirAll(ours, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(ours, "precious"), nil, 0o600); err != nil {

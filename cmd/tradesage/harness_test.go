@@ -74,7 +74,7 @@ func dataFolder(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // its parent's protection is enough
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -228,7 +228,7 @@ func (p *process) signIn(t *testing.T, email string) (token, id string) {
 
 func (p *process) get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	resp, err := http.Get(url) //nolint:gosec,noctx // an address of this test
+	resp, err := http.Get(url) //nolint:noctx // an address of this test
 	if err != nil {
 		t.Fatal(err)
 	}

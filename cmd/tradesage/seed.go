@@ -11,7 +11,7 @@ import (
 
 // seedPassword is the password of every seeded account. It exists in dev only:
 // nothing else calls seed.
-const seedPassword = "tradesage-dev"
+const seedPassword = "tradesage-dev" //nolint:gosec // known to all on purpose
 
 // seedAccounts are who can sign in after the first start of dev.
 var seedAccounts = []struct{ email, tenant, role string }{

@@ -14,6 +14,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/tradesage/tradesage/internal/fault"
 )
@@ -98,7 +99,7 @@ func (s *subgraph) Execute(ctx context.Context, query, operationName string, var
 	s.mu.Lock()
 	s.calls = append(s.calls, call{Query: query, Variables: vars})
 	s.mu.Unlock()
-	doc, errs := gqlparser.LoadQuery(s.schema, query)
+	doc, errs := gqlparser.LoadQueryWithRules(s.schema, query, rules.NewDefaultRules())
 	if len(errs) > 0 {
 		return failed(errs)
 	}

@@ -167,7 +167,7 @@ func TestBadConfigs(t *testing.T) {
 		"empty":          {Config: []byte(`{}`)},
 		"unknown local":  {Config: readConfig(t, "shop"), Local: map[string]router.LocalSubgraph{"nope": nil}},
 		"unknown remote": {Config: readConfig(t, "shop"), URLs: map[string]string{"nope": "http://localhost"}},
-		"broken schema":  {Config: []byte(strings.Replace(string(readConfig(t, "shop")), "type Review {", "type Review", -1))},
+		"broken schema":  {Config: []byte(strings.ReplaceAll(string(readConfig(t, "shop")), "type Review {", "type Review"))},
 	} {
 		if _, err := router.New(t.Context(), options); err == nil {
 			t.Errorf("%s: no error", name)

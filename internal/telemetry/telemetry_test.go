@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -112,7 +113,7 @@ func TestMiddlewareRecovers(t *testing.T) {
 func TestMiddlewareLetsAbortedConnectionsGo(t *testing.T) {
 	t.Parallel()
 	defer func() {
-		if recover() != http.ErrAbortHandler {
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
 			t.Error("net/http must see its own panic")
 		}
 	}()
