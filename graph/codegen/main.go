@@ -96,7 +96,11 @@ func (f family) generate(settings, name string) error {
 		cfg.Federation = config.PackageConfig{}
 		return api.Generate(cfg)
 	}
-	return api.Generate(cfg, api.AddPlugin(runtimeChecks{}))
+	lists := &waiting{}
+	if err := api.Generate(cfg, api.AddPlugin(runtimeChecks{}), api.AddPlugin(lists)); err != nil {
+		return err
+	}
+	return lists.rewrite()
 }
 
 // runtimeChecks undoes two defaults of gqlgen's federation plugin, which leaves

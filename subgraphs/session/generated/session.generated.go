@@ -2112,7 +2112,7 @@ func (ec *executionContext) marshalNSessionConnection2ᚖgithubᚗcomᚋtradesag
 }
 
 func (ec *executionContext) marshalNSessionEdge2ᚕᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋpageᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*page.Edge[*session.Session]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSessionEdge2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋpageᚐEdge(ctx, sel, v[i])
@@ -2141,7 +2141,7 @@ func (ec *executionContext) marshalODevice2ᚕᚖgithubᚗcomᚋtradesageᚋtrad
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalODevice2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋsessionᚐDevice(ctx, sel, v[i])
@@ -2161,7 +2161,7 @@ func (ec *executionContext) marshalOSession2ᚕᚖgithubᚗcomᚋtradesageᚋtra
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOSession2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋsessionᚐSession(ctx, sel, v[i])
@@ -2181,7 +2181,7 @@ func (ec *executionContext) marshalOUser2ᚕᚖgithubᚗcomᚋtradesageᚋtrades
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOUser2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋsubgraphsᚋsessionᚋmodelᚐUser(ctx, sel, v[i])

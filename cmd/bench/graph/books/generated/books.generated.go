@@ -790,7 +790,7 @@ func (ec *executionContext) marshalNInstrument2ᚖgithubᚗcomᚋtradesageᚋtra
 }
 
 func (ec *executionContext) marshalNPosition2ᚕᚖgithubᚗcomᚋtradesageᚋtradesageᚋcmdᚋbenchᚋdeskᚋbooksᚐPositionᚄ(ctx context.Context, sel ast.SelectionSet, v []*books.Position) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNPosition2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋcmdᚋbenchᚋdeskᚋbooksᚐPosition(ctx, sel, v[i])
@@ -819,7 +819,7 @@ func (ec *executionContext) marshalOTrader2ᚕᚖgithubᚗcomᚋtradesageᚋtrad
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOTrader2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋcmdᚋbenchᚋdeskᚋbooksᚐTrader(ctx, sel, v[i])

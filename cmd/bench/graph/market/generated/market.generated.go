@@ -800,7 +800,7 @@ func (ec *executionContext) marshalOInstrument2ᚕᚖgithubᚗcomᚋtradesageᚋ
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOInstrument2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋcmdᚋbenchᚋdeskᚋmarketᚐInstrument(ctx, sel, v[i])

@@ -664,7 +664,7 @@ func (ec *executionContext) marshalOTrader2ᚕᚖgithubᚗcomᚋtradesageᚋtrad
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOTrader2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋcmdᚋbenchᚋdeskᚋpeopleᚐTrader(ctx, sel, v[i])
