@@ -116,6 +116,7 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		if b.stack && s == nil {
 			if s, err = openStack(ctx, o); err != nil {
+				r.print(os.Stdout)
 				return fmt.Errorf("databases: %w", err)
 			}
 		}
@@ -123,6 +124,7 @@ func run(ctx context.Context, o options) (err error) {
 		fmt.Fprintf(os.Stderr, "%s …\n", b.name)
 		figures, err := b.run(ctx, o, s)
 		if err != nil {
+			r.print(os.Stdout) // what was measured is worth a look
 			return fmt.Errorf("%s: %w", b.name, err)
 		}
 		r.add(b.name, figures)
