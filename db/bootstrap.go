@@ -113,7 +113,9 @@ func createRoles(ctx context.Context, tx pgx.Tx, o MigrateOptions) error {
 		fmt.Fprintf(&ddl, "ALTER ROLE %s PASSWORD %s;\n", quote(login), literal(Password(o.Secret, login)))
 	}
 	for _, s := range services {
-		fmt.Fprintf(&ddl, "GRANT %s TO %s;\n", quote(scopedRole), quote(string(s)))
+		if s != ServiceVerify { // it sees no tenant's rows
+			fmt.Fprintf(&ddl, "GRANT %s TO %s;\n", quote(scopedRole), quote(string(s)))
+		}
 	}
 	fmt.Fprintf(&ddl, "GRANT %s TO %s;\n", quote(provisionerRole), quote(ownerLogin))
 	if _, err := tx.Exec(ctx, ddl.String()); err != nil {

@@ -32,6 +32,9 @@ type Config struct {
 	URL string
 	// Secret derives every login's password. At least 16 bytes.
 	Secret []byte
+	// Passwords are those of the logins that this process may use, in the
+	// secret's place: see Passwords.
+	Passwords map[string]string
 	// ConnsPerShard bounds the connections of each shard login; 2 by default.
 	ConnsPerShard int32
 	// ConnsPerService bounds the connections of each service login; 4 by default.
@@ -60,7 +63,10 @@ type DB struct {
 // Open checks the configuration and returns a DB whose pools connect on first
 // use. It opens no connection itself; use Hardening or Ping for that.
 func Open(config Config) (*DB, error) {
-	if len(config.Secret) < 16 {
+	if len(config.Passwords) > 0 && len(config.Secret) > 0 {
+		return nil, errors.New("database: the secret and the logins' own passwords are both given; one is enough")
+	}
+	if len(config.Passwords) == 0 && len(config.Secret) < 16 {
 		return nil, errors.New("database secret: at least 16 bytes are needed")
 	}
 	base, err := pgxpool.ParseConfig(config.URL)
@@ -149,7 +155,9 @@ func (d *DB) loginPool(login string) (*pgxpool.Pool, error) {
 		return nil, errors.New("db: closed")
 	}
 	config := d.base.Copy()
-	d.authenticate(config.ConnConfig, login)
+	if err := d.authenticate(config.ConnConfig, login); err != nil {
+		return nil, err
+	}
 	config.MaxConns = d.config.ConnsPerService
 	if len(login) > 5 && login[:5] == "app_s" {
 		config.MaxConns = d.config.ConnsPerShard
@@ -163,7 +171,31 @@ func (d *DB) loginPool(login string) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
+// Passwords are what a process needs that runs these services, and the shards'
+// logins where it works in tenants' schemas (shards is 0 otherwise). The owner's
+// is never among them.
+func Passwords(secret []byte, shards int, of ...Service) map[string]string {
+	all := map[string]string{}
+	for _, s := range of {
+		all[string(s)] = Password(secret, string(s))
+	}
+	for i := range shards {
+		login := shardLogin(int16(i))
+		all[login] = Password(secret, login)
+	}
+	return all
+}
+
 // authenticate is the one place that knows how a login proves itself.
-func (d *DB) authenticate(c *pgx.ConnConfig, login string) {
-	c.User, c.Password = login, Password(d.config.Secret, login)
+func (d *DB) authenticate(c *pgx.ConnConfig, login string) error {
+	c.User = login
+	if d.config.Passwords == nil {
+		c.Password = Password(d.config.Secret, login)
+		return nil
+	}
+	var ok bool
+	if c.Password, ok = d.config.Passwords[login]; !ok {
+		return fmt.Errorf("login %s: this process was not given its password", login)
+	}
+	return nil
 }

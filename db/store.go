@@ -22,9 +22,12 @@ const (
 	ServiceSession Service = "svc_session"
 	ServiceRouter  Service = "svc_router"
 	ServiceRelay   Service = "svc_relay"
+	// ServiceVerify is for checking access tokens in a process that has no other
+	// business with the platform's keys: public and claim keys, revocations.
+	ServiceVerify Service = "svc_verify"
 )
 
-var services = []Service{ServiceAuth, ServiceTenant, ServiceUser, ServiceSession, ServiceRouter, ServiceRelay}
+var services = []Service{ServiceAuth, ServiceTenant, ServiceUser, ServiceSession, ServiceRouter, ServiceRelay, ServiceVerify}
 
 // scopedRole is the role in which a service sees the platform as one tenant.
 const scopedRole = "platform_scoped"

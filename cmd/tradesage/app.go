@@ -159,8 +159,12 @@ func (a *app) buildIdentity(ctx, background context.Context, master []byte) (ide
 	if err := keys.EnsureKeys(ctx); err != nil {
 		return parts, fmt.Errorf("token keys: %w", err)
 	}
+	opener, err := a.config.keyOpener()
+	if err != nil {
+		return parts, err
+	}
 	issuerRing := auth.NewKeyRing(auth.KeyRingOptions{Source: auth.IssuerKeys(issuing, sealer), TokenLifetime: token.Lifetime, Logger: a.logger})
-	a.ring = auth.NewKeyRing(auth.KeyRingOptions{Source: auth.VerifierKeys(verifying, sealer), TokenLifetime: token.Lifetime, Logger: a.logger})
+	a.ring = auth.NewKeyRing(auth.KeyRingOptions{Source: auth.VerifierKeys(verifying, opener), TokenLifetime: token.Lifetime, Logger: a.logger})
 	parts.live = session.NewLive(session.LiveOptions{Redis: a.redis, Store: verifying, Logger: a.logger})
 	if parts.revocations, err = session.NewRevocations(session.RevocationsOptions{
 		Store: verifying, Redis: a.redis, TokenLifetime: token.Lifetime, Logger: a.logger,
@@ -205,11 +209,15 @@ func (a *app) buildIdentity(ctx, background context.Context, master []byte) (ide
 
 // invitationMails derives its secret from the master key.
 func invitationMails(master []byte, publicURL string) (*tenant.InvitationMails, error) {
-	secret, err := hkdf.Key(sha256.New, master, nil, "invitation codes", 32)
+	secret, err := invitationKey(master)
 	if err != nil {
 		return nil, err
 	}
 	return tenant.NewInvitationMails(secret, publicURL)
+}
+
+func invitationKey(master []byte) ([]byte, error) {
+	return hkdf.Key(sha256.New, master, nil, "invitation codes", 32)
 }
 
 // buildMail returns the sender that the configuration asks for.

@@ -17,6 +17,7 @@ import (
 type databaseConfig struct {
 	URL             string    `name:"database-url" env:"TRADESAGE_DATABASE_URL,DATABASE_URL" help:"PostgreSQL: host, port and database. User and password are ignored, each service has a login of its own."`
 	Secret          string    `name:"database-secret" env:"TRADESAGE_DATABASE_SECRET" help:"Derives the logins' passwords: base64 of at least 16 bytes."`
+	CredentialsFile string    `name:"database-credentials-file" env:"TRADESAGE_DATABASE_CREDENTIALS_FILE" help:"File that tradesage credentials wrote: this process's logins and keys, in place of TRADESAGE_DATABASE_SECRET and TRADESAGE_MASTER_KEY. Not readable by others."`
 	ConnsPerShard   int32     `name:"database-conns-per-shard" env:"TRADESAGE_DATABASE_CONNS_PER_SHARD" default:"2" help:"Most connections of each shard login."`
 	ConnsPerService int32     `name:"database-conns-per-service" env:"TRADESAGE_DATABASE_CONNS_PER_SERVICE" default:"4" help:"Most connections of each service login."`
 	Pooler          db.Pooler `name:"database-pooler" env:"TRADESAGE_DATABASE_POOLER" enum:",transaction" default:"" help:"Set to transaction behind PgBouncer in transaction mode."`
@@ -31,14 +32,23 @@ func (c databaseConfig) open(logger *slog.Logger) (*db.DB, error) {
 	if c.URL == "" {
 		return nil, errors.New("TRADESAGE_DATABASE_URL: must be set, as postgres://host:5432/tradesage")
 	}
-	secret, err := c.secret()
-	if err != nil {
+	options := db.Config{
+		URL: c.URL, Pooler: c.Pooler, Logger: logger,
+		ConnsPerShard: c.ConnsPerShard, ConnsPerService: c.ConnsPerService,
+	}
+	if c.CredentialsFile != "" {
+		given, err := c.credentials()
+		if err != nil {
+			return nil, err
+		}
+		options.Passwords = given.Logins
+		return db.Open(options)
+	}
+	var err error
+	if options.Secret, err = c.secret(); err != nil {
 		return nil, err
 	}
-	return db.Open(db.Config{
-		URL: c.URL, Secret: secret, Pooler: c.Pooler, Logger: logger,
-		ConnsPerShard: c.ConnsPerShard, ConnsPerService: c.ConnsPerService,
-	})
+	return db.Open(options)
 }
 
 // identityConfig concerns sign-in and tokens.
@@ -116,6 +126,9 @@ func (c *config) validate() error {
 
 // masterKey decodes the key that encrypts token keys at rest.
 func (c *config) masterKey() ([]byte, error) {
+	if c.Identity.MasterKey == "" && c.Database.CredentialsFile != "" {
+		return c.Database.key(masterKeyName)
+	}
 	key, err := decodeKey("TRADESAGE_MASTER_KEY", c.Identity.MasterKey, 32)
 	if err == nil && len(key) != 32 {
 		return nil, fmt.Errorf("TRADESAGE_MASTER_KEY: must be 32 bytes, is %d", len(key))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/db/platformdb"
+	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/session"
@@ -231,5 +232,48 @@ func TestBearerToken(t *testing.T) {
 				t.Fatalf("got %q, %v", got, err)
 			}
 		})
+	}
+}
+
+// A service behind the router checks tokens again with svc_verify's rights and
+// the claim sealing key, and with no more than that.
+func TestVerificationNeedsLittle(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	signedIn := e.login(t, e.Tenant(t))
+	key, err := ClaimSealingKey(make([]byte, MasterKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener, err := NewClaimOpener(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := db.Open(db.Config{URL: e.URL, Passwords: db.Passwords(dbtest.Secret, 0, db.ServiceVerify)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(own.Close)
+	store := own.PlatformStore(db.ServiceVerify)
+	ring := NewKeyRing(KeyRingOptions{Source: VerifierKeys(store, opener), TokenLifetime: DefaultTokenLifetime, Clock: e.clock.Now})
+	must(t, func() error { return ring.Refresh(t.Context()) })
+	revocations, err := session.NewRevocations(session.RevocationsOptions{
+		Store: store, Redis: e.Redis, Prefix: e.Prefix, TokenLifetime: DefaultTokenLifetime, Clock: e.clock.Now,
+	})
+	must(t, func() error { return err })
+	verifier, err := NewVerifier(VerifierOptions{Ring: ring, Store: &store.Store, Revocations: revocations, Token: e.token})
+	must(t, func() error { return err })
+	must(t, func() error { return revocations.Load(t.Context()) })
+	caller, err := verifier.Authenticate(t.Context(), signedIn.AccessToken)
+	must(t, func() error { return err })
+	want, err := e.verifier.Authenticate(t.Context(), signedIn.AccessToken)
+	must(t, func() error { return err })
+	if caller.Subject != want.Subject || caller.Session != want.Session || caller.Tenant != want.Tenant {
+		t.Errorf("got %+v, want %+v", caller, want)
+	}
+	issuer, err := NewIssuer(ring, e.token)
+	must(t, func() error { return err })
+	if _, err := issuer.Issue(Grant{Subject: caller.Subject, Session: caller.Session, Tenant: caller.Tenant.ID()}); err == nil {
+		t.Error("a verifier's keys issue tokens")
 	}
 }

@@ -182,12 +182,22 @@ func (e *Env) Connect(t testing.TB, login string) *pgx.Conn {
 	if login == "postgres" {
 		password = e.services.SuperuserPassword()
 	}
-	conn, err := pgx.Connect(t.Context(), e.services.PostgresURL(login, password, e.database))
+	conn, err := e.ConnectWith(t, login, password)
 	if err != nil {
 		t.Fatalf("connect as %s: %v", login, err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
+}
+
+// ConnectWith is Connect with a password of the caller's, which may be wrong.
+func (e *Env) ConnectWith(t testing.TB, login, password string) (*pgx.Conn, error) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), e.services.PostgresURL(login, password, e.database))
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn, nil
 }
 
 // suffix is 26 characters of [a-z2-7], as a tenant's schema name has.
