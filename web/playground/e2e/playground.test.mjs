@@ -150,6 +150,50 @@ describe('the playground', { timeout: 300_000 }, () => {
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
   });
 
+  // No seeded account belongs to several tenants, so the offer is written here; the
+  // server judges the ticket.
+  visit('lets members of several tenants choose', async (visitor) => {
+    const { page, panel } = visitor;
+    const tenants = [
+      { slug: 'acme', name: 'Acme Trading' },
+      { slug: 'globex', name: 'Globex Capital' },
+    ];
+    await page.route('**/graphql', async (route) => {
+      if (!(route.request().postData() ?? '').includes('SignIn')) return route.fallback();
+      await route.fulfill({ json: { data: { login: { tenantChoices: { ticket: 'used-before', tenants } } } } });
+    });
+    await visitor.signIn('owner@acme.test');
+    await panel.getByRole('group', { name: 'Choose a tenant' }).waitFor();
+    await visitor.screenshot('choose a tenant, light');
+    const asked = page.waitForRequest((request) => (request.postData() ?? '').includes('ChooseTenant'));
+    await panel.getByRole('button', { name: 'Globex Capital (globex)' }).click();
+    assert.deepEqual(JSON.parse((await asked).postData() ?? '').variables, {
+      input: { ticket: 'used-before', tenant: 'globex' },
+    });
+    await panel.getByRole('alert').waitFor();
+    await visitor.signedInAs('Not signed in');
+  });
+
+  visit('renews the tokens in time', async (visitor) => {
+    const { page, panel } = visitor;
+    await page.clock.install();
+    await page.reload();
+    await visitor.signIn('owner@acme.test');
+    await visitor.signedInAs('owner@acme.test');
+    await page.getByRole('banner').getByRole('button', { name: 'owner@acme.test' }).click();
+    const end = panel.locator('time');
+    const before = Date.parse((await end.getAttribute('datetime')) ?? '');
+    const renewal = page.waitForResponse((response) => (response.request().postData() ?? '').includes('refreshSession'));
+    await page.clock.fastForward('14:30');
+    assert.equal((await renewal).status(), 200);
+    await page.waitForFunction((was) => {
+      const shown = document.querySelector('#account time')?.getAttribute('datetime') ?? '';
+      return Date.parse(shown) > was;
+    }, before);
+    await visitor.run();
+    await visitor.answers('Acme Trading');
+  });
+
   visit(
     'fits a narrow screen',
     async (visitor) => {

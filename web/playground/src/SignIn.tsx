@@ -1,6 +1,6 @@
 import { useId, useRef, useState, type FormEvent } from 'react';
 import { ApiError } from './api';
-import type { Session } from './session';
+import type { Session, TenantChoices } from './session';
 import type { Account } from './settings';
 
 interface SignInProps {
@@ -19,20 +19,31 @@ export function SignIn({ session, accounts, notice, onSignedIn }: SignInProps) {
   const [tenant, setTenant] = useState('');
   const [error, setError] = useState<ApiError>();
   const [busy, setBusy] = useState(false);
+  const [choices, setChoices] = useState<TenantChoices>();
   const submit = useRef<HTMLButtonElement>(null);
   const id = useId();
 
-  const signIn = async (event: FormEvent) => {
-    event.preventDefault();
+  /** Takes a step of signing in, and shows what comes of it. */
+  const attempt = async (step: () => Promise<TenantChoices | void>) => {
     setBusy(true);
     setError(undefined);
+    setChoices(undefined);
     try {
-      await session.signIn({ email: email.trim(), password, tenant: tenant.trim() });
-      onSignedIn();
+      const offered = await step();
+      if (!offered) {
+        onSignedIn();
+        return; // the panel is replaced
+      }
+      setChoices(offered);
     } catch (reason) {
       setError(reason instanceof ApiError ? reason : new ApiError(String(reason), 'INTERNAL'));
-      setBusy(false);
     }
+    setBusy(false);
+  };
+
+  const signIn = (event: FormEvent) => {
+    event.preventDefault();
+    void attempt(() => session.signIn({ email: email.trim(), password, tenant: tenant.trim() }));
   };
 
   const fill = (account: Account) => {
@@ -99,6 +110,22 @@ export function SignIn({ session, accounts, notice, onSignedIn }: SignInProps) {
         <button ref={submit} type="submit" className="primary" disabled={busy}>
           {busy ? 'Signing in …' : 'Sign in'}
         </button>
+        {choices && (
+          <fieldset>
+            <legend>Choose a tenant</legend>
+            {choices.tenants.map(({ slug, name }, index) => (
+              <button
+                key={slug}
+                type="button"
+                autoFocus={index === 0}
+                disabled={busy}
+                onClick={() => void attempt(() => session.chooseTenant(choices.ticket, slug))}
+              >
+                {name} <span className="soft">({slug})</span>
+              </button>
+            ))}
+          </fieldset>
+        )}
         <p className="soft">
           The tokens stay in the memory of this page: reloading it signs you out here.
         </p>

@@ -25,20 +25,30 @@ export function createFetcher(session: Session): Fetcher {
   });
 }
 
+/** With this the server closes a socket whose session has ended; after all else a new token helps. */
+const signInEnded = 4401;
+
 /** A client whose socket belongs to one person: it ends when somebody else signs in, or nobody. */
 function createSockets(session: Session): Client {
   const url = new URL(endpoint, location.href);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  const connect = () =>
-    createClient({
+  const connect = () => {
+    let token: string | undefined;
+    return createClient({
       url: url.href,
       lazyCloseTimeout: 1000,
       retryAttempts: 5,
       connectionParams: async () => {
-        const token = await session.accessToken();
+        token = await session.accessToken();
         return token ? { authorization: `Bearer ${token}` } : {};
       },
+      on: {
+        closed: (event) => {
+          if (token && (event as CloseEvent).code === signInEnded) session.refused(token);
+        },
+      },
     });
+  };
   let client = connect();
   let person = session.shown().person;
   session.subscribe(() => {
@@ -49,9 +59,16 @@ function createSockets(session: Session): Client {
   });
   return {
     on: (...args) => client.on(...args),
-    subscribe: (...args) => client.subscribe(...args),
+    subscribe: (payload, sink) =>
+      client.subscribe(payload, { ...sink, error: (reason) => sink.error(readable(reason)) }),
     iterate: (...args) => client.iterate(...args),
     dispose: () => client.dispose(),
     terminate: () => client.terminate(),
   };
+}
+
+/** A socket that cannot be opened reports an event that says nothing. */
+function readable(reason: unknown): unknown {
+  const silent = reason instanceof Event && !(reason instanceof CloseEvent);
+  return silent ? new Error('The server does not accept the connection for subscriptions.') : reason;
 }

@@ -23,6 +23,13 @@ export interface Credentials {
   tenant?: string;
 }
 
+/** The tenants of somebody who belongs to several and named none. */
+export interface TenantChoices {
+  /** Proves the sign-in to chooseTenant, once and for minutes. */
+  ticket: string;
+  tenants: { slug: string; name: string }[];
+}
+
 interface Tokens {
   access: string;
   refresh: string;
@@ -42,7 +49,14 @@ const signInOperation = /* GraphQL */ `
       accessToken
       refreshToken
       expiresIn
+      tenantChoices { ticket tenants { slug name } }
     }
+  }
+`;
+
+const chooseTenantOperation = /* GraphQL */ `
+  mutation ChooseTenant($input: SwitchTenantInput!) {
+    switchTenant(input: $input) { accessToken refreshToken expiresIn }
   }
 `;
 
@@ -90,12 +104,29 @@ export class Session {
   /** What to show now; the same object until it changes. */
   readonly shown = (): Shown => this.#shown;
 
-  /** Signs in. It rejects with ApiError and then leaves an earlier session as it was. */
-  async signIn({ email, password, tenant }: Credentials): Promise<void> {
-    const { login } = await call<{ login: Issued }>(signInOperation, {
+  /**
+   * Signs in, or returns the tenants to choose from. It rejects with ApiError and
+   * then leaves an earlier session as it was.
+   */
+  async signIn({ email, password, tenant }: Credentials): Promise<TenantChoices | undefined> {
+    const { login } = await call<{ login: Issued & { tenantChoices: TenantChoices | null } }>(signInOperation, {
       input: { email, password, ...(tenant ? { tenant } : {}) },
     });
-    const tokens = kept(login);
+    if (login.tenantChoices) return login.tenantChoices;
+    await this.#start(login);
+    return undefined;
+  }
+
+  /** Ends a sign-in that answered choices. It rejects with ApiError. */
+  async chooseTenant(ticket: string, tenant: string): Promise<void> {
+    const { switchTenant } = await call<{ switchTenant: Issued }>(chooseTenantOperation, {
+      input: { ticket, tenant },
+    });
+    await this.#start(switchTenant);
+  }
+
+  async #start(issued: Issued): Promise<void> {
+    const tokens = kept(issued);
     if (!tokens) {
       throw new ApiError('This account needs a further step that the playground does not have.', 'INTERNAL');
     }
