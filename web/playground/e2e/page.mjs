@@ -105,14 +105,30 @@ export class Visitor {
   /** Opens a tab of GraphiQL. @param {string} name */
   async openTab(name) {
     await this.page.getByRole('tab', { name, exact: true }).click();
-    await this.page.locator('.graphiql-query-editor', { hasText: name }).waitFor();
+    await this.#known(name);
   }
 
-  /** Replaces the text of an editor. @param {string} editor @param {string} text */
-  async write(editor, text) {
-    await this.page.locator(`${editor} .view-lines`).first().click();
+  /**
+   * Waits until GraphiQL has taken note of the operation in the editor, which is a
+   * moment after the text is there: it then keeps the text, and runs by its name.
+   * @param {string} name of the operation
+   */
+  async #known(name) {
+    await this.page.waitForFunction(
+      (wanted) => new RegExp(`(query|mutation|subscription) ${wanted}\\b`).test(localStorage.getItem('graphiql:query') ?? ''),
+      name,
+    );
+  }
+
+  /**
+   * Replaces the operation in the open tab by one of another name.
+   * @param {string} name @param {string} operation
+   */
+  async write(name, operation) {
+    await this.page.locator('.graphiql-query-editor .view-lines').click();
     await this.page.keyboard.press('ControlOrMeta+A');
-    await this.page.keyboard.insertText(text);
+    await this.page.keyboard.insertText(operation);
+    await this.#known(name);
   }
 
   /** Runs what the editor holds. */

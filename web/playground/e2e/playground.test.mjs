@@ -116,8 +116,8 @@ describe('the playground', { timeout: 300_000 }, () => {
     const { page } = visitor;
     await visitor.openTab('Login');
     await visitor.write(
-      '.graphiql-query-editor',
-      'mutation Login { login(input: {email: "owner@globex.test", password: "tradesage-dev"}) { accessToken refreshToken } }',
+      'Again',
+      'mutation Again { login(input: {email: "owner@globex.test", password: "tradesage-dev"}) { accessToken refreshToken } }',
     );
     await visitor.signIn('owner@globex.test');
     await visitor.signedInAs('Globex Capital');
@@ -139,7 +139,7 @@ describe('the playground', { timeout: 300_000 }, () => {
     const { page, panel } = visitor;
     await visitor.signIn('owner@acme.test');
     await visitor.signedInAs('owner@acme.test');
-    await visitor.write('.graphiql-query-editor', 'mutation Out { logout { revoked } }');
+    await visitor.write('Out', 'mutation Out { logout { revoked } }');
     await visitor.run();
     await visitor.answers('"revoked": true');
     visitor.expected.push(401);
