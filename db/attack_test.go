@@ -293,12 +293,13 @@ func TestServicesCannotReadWhatIsNotTheirs(t *testing.T) {
 		"sessions":     "SELECT * FROM platform.sessions",
 		"memberships":  "SELECT * FROM platform.memberships",
 		"outbox":       "SELECT * FROM platform.outbox",
+		"jobs":         "SELECT args FROM river.river_job",
 	}
 	allowed := map[string][]string{
 		"svc_auth":    {"credentials", "refresh", "private keys", "claim keys", "directory", "sessions", "memberships"},
 		"svc_tenant":  {"directory", "memberships"},
 		"svc_router":  {"claim keys", "sessions"},
-		"svc_relay":   {"outbox"},
+		"svc_relay":   {"outbox", "jobs"},
 		"svc_user":    {},
 		"svc_session": {},
 		"svc_verify":  {"claim keys"},

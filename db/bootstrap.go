@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tradesage/tradesage/db/jobs"
 )
 
 // Roles that no service logs in as.
@@ -55,7 +57,7 @@ func bootstrap(ctx context.Context, o MigrateOptions) error {
 		return fmt.Errorf("administrator: %w", explainConnect(err))
 	}
 	defer closeConn(conn)
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := createRoles(ctx, tx, o); err != nil {
 			return err
 		}
@@ -65,6 +67,10 @@ func bootstrap(ctx context.Context, o MigrateOptions) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return migrateQueue(ctx, o, target)
 }
 
 // logins names every login that services use while online.
@@ -151,6 +157,7 @@ func hardeningDDL(database string, logins []string) string {
 	say("GRANT CREATE ON SCHEMA platform TO %s", provisioner)
 	say("CREATE SCHEMA IF NOT EXISTS %s AUTHORIZATION %s", shape, provisioner)
 	say("GRANT USAGE ON SCHEMA %s TO %s", shape, list)
+	say("CREATE SCHEMA IF NOT EXISTS %s", quote(jobs.Schema))
 	say("ALTER ROLE %s IN DATABASE %s SET search_path = platform", owner, db)
 	for _, login := range all {
 		path := "platform"
@@ -240,6 +247,22 @@ UNION ALL SELECT 'no login may enter tenant schemas: the roles are missing'
     WHERE NOT EXISTS (SELECT FROM logins WHERE rolname ~ '^app_s')
 UNION ALL SELECT 'row level security is not forced on ' || count(*) || ' tables, as ' || min(nspname || '.' || relname)
     FROM tables WHERE NOT forced OR NOT has_policy HAVING count(*) > 0
+UNION ALL SELECT 'the job queue is missing'
+    WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                      WHERE n.nspname = 'river' AND c.relname = 'river_job')
+UNION ALL SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE 'role ' || g.grantee::regrole END
+                          || ' may reach the job queue, whose mails carry codes'
+    FROM (SELECT a.grantee, n.nspowner AS owner FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'river'
+          UNION ALL
+          SELECT a.grantee, c.relowner FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'river')
+          UNION ALL
+          SELECT a.grantee, c.relowner FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
+              WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'river')) g
+    WHERE g.grantee <> g.owner AND g.grantee <> coalesce((SELECT oid FROM pg_roles WHERE rolname = 'svc_relay'), 0)
+UNION ALL SELECT 'role ' || m.member::regrole || ' may become svc_relay, which reads the job queue'
+    FROM pg_auth_members m WHERE m.roleid = (SELECT oid FROM pg_roles WHERE rolname = 'svc_relay')
+UNION ALL SELECT 'the job queue belongs to ' || n.nspowner::regrole || ', which is no superuser'
+    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner WHERE n.nspname = 'river' AND NOT r.rolsuper
 UNION ALL SELECT 'function platform.' || p.proname || ' runs with its owner''s rights on a changeable search_path'
     FROM pg_proc p WHERE p.pronamespace = to_regnamespace('platform') AND p.prosecdef
       AND NOT coalesce(array_to_string(p.proconfig, ',') LIKE '%search_path=%', false)

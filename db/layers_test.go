@@ -144,7 +144,10 @@ func TestHardeningNamesWhatIsMissing(t *testing.T) {
 		"GRANT EXECUTE ON FUNCTION pg_catalog.lo_from_bytea(oid, bytea), pg_catalog.pg_advisory_lock(bigint) TO PUBLIC",
 		"GRANT UPDATE ON pg_catalog.pg_settings TO PUBLIC",
 		"ALTER ROLE "+a.login+" IN DATABASE "+database+" SET search_path = "+a.schema,
-		"ALTER ROLE "+a.schema+" IN DATABASE "+database+" SET work_mem = '1GB'")
+		"ALTER ROLE "+a.schema+" IN DATABASE "+database+" SET work_mem = '1GB'",
+		"GRANT USAGE ON SCHEMA river TO svc_auth",
+		"GRANT SELECT (args) ON river.river_job TO PUBLIC",
+		"GRANT SELECT ON river.river_queue TO svc_user")
 	missing, err = env.DB.Hardening(ctx, db.ServiceRouter)
 	if err != nil {
 		t.Fatal(err)
@@ -153,6 +156,7 @@ func TestHardeningNamesWhatIsMissing(t *testing.T) {
 	for _, want := range []string{"set_config", "temporary tables", "plpgsql", "schema public", "not forced on 2 tables", "platform.emit",
 		"platform.resolve_tenant", "execute lo_from_bytea, pg_advisory_lock,", "pg_settings",
 		a.login + " brings settings of its own: search_path", a.schema + " brings settings of its own: work_mem",
+		"role svc_auth may reach the job queue", "PUBLIC may reach the job queue", "role svc_user may reach the job queue",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not named in:\n%s", want, all)

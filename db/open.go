@@ -146,9 +146,17 @@ func (d *DB) shardPool(shard int16) (*pgxpool.Pool, error) {
 }
 
 func (d *DB) loginPool(login string) (*pgxpool.Pool, error) {
+	if len(login) > 5 && login[:5] == "app_s" {
+		return d.pool(login, login, d.config.ConnsPerShard)
+	}
+	return d.pool(login, login, d.config.ConnsPerService)
+}
+
+// pool returns the pool of that name, made on its first use.
+func (d *DB) pool(name, login string, conns int32) (*pgxpool.Pool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if pool, ok := d.pools[login]; ok {
+	if pool, ok := d.pools[name]; ok {
 		return pool, nil
 	}
 	if d.closed {
@@ -158,16 +166,13 @@ func (d *DB) loginPool(login string) (*pgxpool.Pool, error) {
 	if err := d.authenticate(config.ConnConfig, login); err != nil {
 		return nil, err
 	}
-	config.MaxConns = d.config.ConnsPerService
-	if len(login) > 5 && login[:5] == "app_s" {
-		config.MaxConns = d.config.ConnsPerShard
-	}
+	config.MaxConns = conns
 	// No connection is opened here: MinConns is 0.
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		return nil, fmt.Errorf("login %s: %w", login, err)
 	}
-	d.pools[login] = pool
+	d.pools[name] = pool
 	return pool, nil
 }
 

@@ -3,14 +3,17 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/tradesage/tradesage/db/jobs"
 	"github.com/tradesage/tradesage/db/platformdb"
 )
 
@@ -48,12 +51,17 @@ type Relay struct {
 	handlers map[string]OutboxHandler
 	logger   *slog.Logger
 	nudge    chan struct{}
+	queue    *jobs.Client // nil where every event has a handler
 }
 
 // NewRelay returns a relay that knows a handler for each kind of event.
 func NewRelay(store *PlatformStore, logger *slog.Logger, handlers map[string]OutboxHandler) *Relay {
-	return &Relay{store, handlers, logger, make(chan struct{}, 1)}
+	return &Relay{store, handlers, logger, make(chan struct{}, 1), nil}
 }
+
+// HandOverTo makes events that are jobs of the queue leave the outbox for it.
+// Call it before Run.
+func (r *Relay) HandOverTo(queue *jobs.Client) { r.queue = queue }
 
 // Nudge makes the relay look at once, after a commit of this process.
 func (r *Relay) Nudge() {
@@ -89,12 +97,54 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// Deliver takes one batch of due events, hands each to its handler and returns
-// how many it took. What failed stays in the outbox for a later time.
+// Deliver takes one batch of due events that are jobs, and one of the others:
+// the first go to the queue, each of the second to its handler. It returns how
+// many the larger batch had. What failed stays in the outbox for a later time.
 func (r *Relay) Deliver(ctx context.Context) (int, error) {
+	moved, err := r.handOver(ctx)
+	taken, handleErr := r.handleDue(ctx)
+	return max(moved, taken), errors.Join(err, handleErr)
+}
+
+// handOver moves a batch of events into the queue, in one transaction: an event
+// is in exactly one of the two.
+func (r *Relay) handOver(ctx context.Context) (int, error) {
+	if r.queue == nil {
+		return 0, nil
+	}
+	pool, err := r.store.db.loginPool(string(r.store.service))
+	if err != nil {
+		return 0, err
+	}
+	moved := 0
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		taken, err := platformdb.New(tx).TakeOutbox(ctx, r.queue.Kinds(), relayBatch)
+		if err != nil {
+			return err
+		}
+		moved = len(taken)
+		all := make([]jobs.NewJob, 0, len(taken))
+		for _, row := range taken {
+			job := jobs.NewJob{Kind: row.Kind, Body: row.Body, CausedAt: row.CreatedAt}
+			if row.TenantID != nil {
+				job.TenantID = *row.TenantID
+			}
+			all = append(all, job)
+		}
+		return r.queue.InsertTx(ctx, tx, all)
+	})
+	return moved, translate(err)
+}
+
+// handleDue hands a batch of events that are no jobs to their handlers.
+func (r *Relay) handleDue(ctx context.Context) (int, error) {
 	taken := 0
+	notThese := []string{}
+	if r.queue != nil {
+		notThese = r.queue.Kinds()
+	}
 	err := r.store.Platform().Tx(ctx, func(q *platformdb.Queries) error {
-		due, err := q.LockDueOutbox(ctx, relayBatch)
+		due, err := q.LockDueOutbox(ctx, notThese, relayBatch)
 		if err != nil {
 			return err
 		}
@@ -143,6 +193,27 @@ func (r *Relay) handle(ctx context.Context, event OutboxEvent) (err error) {
 		}
 	}()
 	return handler(ctx, event)
+}
+
+// Backlog is what waits in the outbox, of one kind.
+type Backlog struct {
+	Kind string
+	Rows int64
+	// Oldest is the age of the first of them.
+	Oldest time.Duration
+}
+
+// Backlog asks what waits in the outbox.
+func (r *Relay) Backlog(ctx context.Context) ([]Backlog, error) {
+	rows, err := r.store.Platform().OutboxBacklog(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	backlog := make([]Backlog, 0, len(rows))
+	for _, row := range rows {
+		backlog = append(backlog, Backlog{row.Kind, row.Waiting, time.Duration(row.OldestSeconds * float64(time.Second))})
+	}
+	return backlog, nil
 }
 
 // retryDelay doubles from one second up to relayMaxDelay.

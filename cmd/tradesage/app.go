@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,7 +22,6 @@ import (
 	"github.com/tradesage/tradesage/graph"
 	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/graph/subgraph"
-	"github.com/tradesage/tradesage/internal/audit"
 	"github.com/tradesage/tradesage/internal/auth"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/mail"
@@ -110,10 +108,6 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	}); err != nil {
 		return nil, err
 	}
-	sender, err := a.buildMail(m)
-	if err != nil {
-		return nil, err
-	}
 	users := user.New(user.Options{Store: a.db.Store(db.ServiceUser), Permissions: who.permissions})
 	sessions := session.NewSessions(session.SessionsOptions{
 		Store: a.db.Store(db.ServiceSession), Live: who.live, Revocations: who.revocations,
@@ -130,10 +124,14 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: c.Introspection, Accounts: m.accounts()}); err != nil {
 		return nil, fmt.Errorf("playground: %w", err)
 	}
-	relay := db.NewRelay(a.db.PlatformStore(db.ServiceRelay), logger, a.handlers(sender))
+	work, err := a.buildJobs(m)
+	if err != nil {
+		return nil, err
+	}
 	a.run(background, "refiller", refiller.Run)
-	a.run(background, "outbox relay", relay.Run)
-	a.checks = a.readiness(who.revocations)
+	a.run(background, "outbox relay", work.relay.Run)
+	a.run(background, "jobs", work.queue.Run)
+	a.checks = append(a.readiness(who.revocations), work.checks()...)
 	return a, nil
 }
 
@@ -203,7 +201,6 @@ func (a *app) buildIdentity(ctx, background context.Context, master []byte) (ide
 	a.run(background, "verifier's keys", a.ring.Run)
 	a.run(background, "revocations", parts.revocations.Run)
 	a.run(background, "live sessions", parts.live.Run)
-	a.run(background, "auth", a.auth.Run)
 	return parts, nil
 }
 
@@ -218,29 +215,6 @@ func invitationMails(master []byte, publicURL string) (*tenant.InvitationMails, 
 
 func invitationKey(master []byte) ([]byte, error) {
 	return hkdf.Key(sha256.New, master, nil, "invitation codes", 32)
-}
-
-// buildMail returns the sender that the configuration asks for.
-func (a *app) buildMail(m mode) (mail.Sender, error) {
-	if m == modeDev {
-		a.mailbox = mail.NewMailbox(time.Now)
-		return a.mailbox, nil
-	}
-	c := a.config.Mail
-	if c.Host == "" {
-		return noMail{}, nil
-	}
-	return mail.NewSMTP(mail.SMTPOptions{
-		Host: c.Host, Port: c.Port, From: c.From, Username: c.User, Password: c.Password, Plaintext: c.Plaintext,
-	})
-}
-
-// noMail keeps mail in the outbox until a server is configured.
-type noMail struct{}
-
-// Send refuses.
-func (noMail) Send(context.Context, mail.Message) error {
-	return errors.New("TRADESAGE_SMTP_HOST is not set")
 }
 
 // buildRouter puts the subgraphs behind the router, in this process.
@@ -268,31 +242,6 @@ func authenticate(verifier *auth.Verifier) func(*http.Request) (*identity.Caller
 			return nil, err
 		}
 		return verifier.Authenticate(r.Context(), token)
-	}
-}
-
-// handlers says who does what follows from a committed change.
-func (a *app) handlers(sender mail.Sender) map[string]db.OutboxHandler {
-	relayed := a.db.PlatformStore(db.ServiceRelay)
-	// inTenant is for handlers that work in the event's tenant.
-	inTenant := func(handle func(context.Context, db.Tenant, json.RawMessage) error) db.OutboxHandler {
-		return func(ctx context.Context, e db.OutboxEvent) error {
-			tenant, _, err := relayed.Resolve(ctx, e.TenantID)
-			if err != nil {
-				return err
-			}
-			return handle(ctx, tenant, e.Body)
-		}
-	}
-	return map[string]db.OutboxHandler{
-		"audit.copy": func(ctx context.Context, e db.OutboxEvent) error {
-			return audit.CopyToPlatform(ctx, relayed.Platform().Queries, e.TenantID, e.Body)
-		},
-		auth.KindSessionStarted: inTenant(a.auth.HandleSessionStarted),
-		"tenant.provision": func(ctx context.Context, e db.OutboxEvent) error {
-			return a.tenants.ProvisionStep(ctx, e.TenantID, e.Body)
-		},
-		mail.Kind: func(ctx context.Context, e db.OutboxEvent) error { return mail.Deliver(ctx, sender, e.Body) },
 	}
 }
 

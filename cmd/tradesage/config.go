@@ -1,12 +1,14 @@
 package main
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/tradesage/tradesage/db"
@@ -62,12 +64,30 @@ type identityConfig struct {
 
 // mailConfig says how mail leaves.
 type mailConfig struct {
-	Host      string `name:"smtp-host" env:"TRADESAGE_SMTP_HOST" help:"SMTP server; without one mail waits in the outbox."`
+	Host      string `name:"smtp-host" env:"TRADESAGE_SMTP_HOST" help:"SMTP server; without one mail waits."`
 	Port      int    `name:"smtp-port" env:"TRADESAGE_SMTP_PORT" default:"587" help:"SMTP port."`
 	User      string `name:"smtp-user" env:"TRADESAGE_SMTP_USER" help:"SMTP user."`
 	Password  string `name:"smtp-password" env:"TRADESAGE_SMTP_PASSWORD" help:"SMTP password."`
 	Plaintext bool   `name:"smtp-plaintext" env:"TRADESAGE_SMTP_PLAINTEXT" help:"Send without TLS, to a server on the same machine."`
+	CA        string `name:"smtp-ca" env:"TRADESAGE_SMTP_CA" type:"path" help:"PEM file with the certificates that the SMTP server's may be signed by; the system's if empty."`
 	From      string `name:"mail-from" env:"TRADESAGE_MAIL_FROM" default:"TradeSage <no-reply@localhost>" help:"Sender of mail."`
+}
+
+// roots reads the certificates that the mail server's may be signed by; nil means
+// the system's.
+func (c mailConfig) roots() (*x509.CertPool, error) {
+	if c.CA == "" {
+		return nil, nil //nolint:nilnil // nil is the system's, as in crypto/tls
+	}
+	text, err := os.ReadFile(c.CA)
+	if err != nil {
+		return nil, fmt.Errorf("TRADESAGE_SMTP_CA: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("TRADESAGE_SMTP_CA: %s holds no certificate in PEM", c.CA)
+	}
+	return roots, nil
 }
 
 // config is everything that a serving process can be told; docs/configuration.md

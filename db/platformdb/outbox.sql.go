@@ -67,9 +67,9 @@ func (q *Queries) InsertOutbox(ctx context.Context, arg InsertOutboxParams) erro
 const lockDueOutbox = `-- name: LockDueOutbox :many
 SELECT id, tenant_id, kind, body, attempts, created_at
 FROM outbox
-WHERE next_attempt_at <= now()
+WHERE next_attempt_at <= now() AND kind <> ALL($1::text[])
 ORDER BY id
-LIMIT $1
+LIMIT $2
 FOR UPDATE SKIP LOCKED
 `
 
@@ -83,8 +83,8 @@ type LockDueOutboxRow struct {
 }
 
 // Rows stay locked until the relay's transaction ends; other relays take others.
-func (q *Queries) LockDueOutbox(ctx context.Context, batch int32) ([]LockDueOutboxRow, error) {
-	rows, err := q.db.Query(ctx, lockDueOutbox, batch)
+func (q *Queries) LockDueOutbox(ctx context.Context, notKinds []string, batch int32) ([]LockDueOutboxRow, error) {
+	rows, err := q.db.Query(ctx, lockDueOutbox, notKinds, batch)
 	if err != nil {
 		return nil, err
 	}
@@ -110,18 +110,79 @@ func (q *Queries) LockDueOutbox(ctx context.Context, batch int32) ([]LockDueOutb
 	return items, nil
 }
 
-const outboxBacklog = `-- name: OutboxBacklog :one
-SELECT count(*) AS waiting, coalesce(max(attempts), 0)::integer AS attempts FROM outbox
+const outboxBacklog = `-- name: OutboxBacklog :many
+SELECT kind, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest_seconds
+FROM outbox GROUP BY kind ORDER BY kind
 `
 
 type OutboxBacklogRow struct {
-	Waiting  int64
-	Attempts int32
+	Kind          string
+	Waiting       int64
+	OldestSeconds float64
 }
 
-func (q *Queries) OutboxBacklog(ctx context.Context) (OutboxBacklogRow, error) {
-	row := q.db.QueryRow(ctx, outboxBacklog)
-	var i OutboxBacklogRow
-	err := row.Scan(&i.Waiting, &i.Attempts)
-	return i, err
+func (q *Queries) OutboxBacklog(ctx context.Context) ([]OutboxBacklogRow, error) {
+	rows, err := q.db.Query(ctx, outboxBacklog)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []OutboxBacklogRow{}
+	for rows.Next() {
+		var i OutboxBacklogRow
+		if err := rows.Scan(&i.Kind, &i.Waiting, &i.OldestSeconds); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const takeOutbox = `-- name: TakeOutbox :many
+DELETE FROM outbox WHERE id IN (
+    SELECT due.id FROM outbox due
+    WHERE due.next_attempt_at <= now() AND due.kind = ANY($1::text[])
+    ORDER BY due.id
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING id, tenant_id, kind, body, created_at
+`
+
+type TakeOutboxRow struct {
+	ID        int64
+	TenantID  *uuid.UUID
+	Kind      string
+	Body      json.RawMessage
+	CreatedAt time.Time
+}
+
+// Rows that others hold locked are left to them.
+func (q *Queries) TakeOutbox(ctx context.Context, kinds []string, batch int32) ([]TakeOutboxRow, error) {
+	rows, err := q.db.Query(ctx, takeOutbox, kinds, batch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TakeOutboxRow{}
+	for rows.Next() {
+		var i TakeOutboxRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.Kind,
+			&i.Body,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

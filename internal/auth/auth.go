@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -14,8 +15,6 @@ import (
 
 const (
 	defaultSessionLifetime = 30 * 24 * time.Hour
-	// housekeepingEvery is how often rows that no longer matter are deleted.
-	housekeepingEvery = 10 * time.Minute
 	// keepRevocations is for processes that are slow to poll.
 	keepRevocations = time.Hour
 )
@@ -69,22 +68,11 @@ func New(o Options) (*Auth, error) {
 	}, nil
 }
 
-// Run deletes what no longer matters, until ctx ends.
-func (a *Auth) Run(ctx context.Context) error {
-	ticker := time.NewTicker(housekeepingEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			a.housekeep(ctx)
-		}
-	}
-}
-
-func (a *Auth) housekeep(ctx context.Context) {
+// Housekeep deletes what no longer matters: expired revocations, refresh tokens
+// and login tickets. It may run at once with another.
+func (a *Auth) Housekeep(ctx context.Context) error {
 	q, now := a.store.Platform(), a.clock()
+	var failed []error
 	for _, table := range []struct {
 		name   string
 		delete func() (int64, error)
@@ -95,11 +83,12 @@ func (a *Auth) housekeep(ctx context.Context) {
 	} {
 		n, err := table.delete()
 		if err != nil {
-			a.logger.WarnContext(ctx, "housekeeping", "table", table.name, "error", err)
+			failed = append(failed, fmt.Errorf("delete %s: %w", table.name, err))
 		} else if n > 0 {
-			a.logger.DebugContext(ctx, "housekeeping", "table", table.name, "deleted", n)
+			a.logger.InfoContext(ctx, "expired rows deleted", "what", table.name, "rows", n)
 		}
 	}
+	return errors.Join(failed...)
 }
 
 // newID makes a UUIDv7 of the given time; those of one moment still differ and

@@ -258,12 +258,16 @@ func TestHousekeepingKeepsWhatTellsOfATheft(t *testing.T) {
 		return e.count(t, "SELECT count(*) FROM platform.refresh_tokens WHERE session_id = $1", first.SessionID)
 	}
 	e.clock.Advance(keepUsed - time.Minute)
-	e.auth.housekeep(t.Context())
+	if err := e.auth.Housekeep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if n := left(); n != 2 {
 		t.Fatalf("%d tokens left, want 2", n)
 	}
 	e.clock.Advance(2 * time.Minute)
-	e.auth.housekeep(t.Context())
+	if err := e.auth.Housekeep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if n := left(); n != 1 {
 		t.Fatalf("%d tokens left, want the one in use", n)
 	}
@@ -271,7 +275,9 @@ func TestHousekeepingKeepsWhatTellsOfATheft(t *testing.T) {
 		t.Error(err)
 	}
 	e.clock.Advance(defaultSessionLifetime)
-	e.auth.housekeep(t.Context())
+	if err := e.auth.Housekeep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if n := left(); n != 0 {
 		t.Errorf("%d tokens left of a session that has ended", n)
 	}

@@ -143,7 +143,9 @@ func TestHostileTickets(t *testing.T) {
 	_, err = e.redeem(choices.Ticket, slug)
 	wantFault(t, err, fault.CodeUnauthenticated, "")
 	e.clock.Advance(time.Second)
-	e.auth.housekeep(t.Context())
+	if err := e.auth.Housekeep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if n := e.count(t, "SELECT count(*) FROM platform.login_tickets WHERE identity_id = $1", id); n != 0 {
 		t.Errorf("%d tickets are left after their time", n)
 	}

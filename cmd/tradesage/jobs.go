@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/jobs"
+	"github.com/tradesage/tradesage/internal/audit"
+	"github.com/tradesage/tradesage/internal/auth"
+	"github.com/tradesage/tradesage/internal/housekeeping"
+	"github.com/tradesage/tradesage/internal/mail"
+	"github.com/tradesage/tradesage/internal/tenant"
+)
+
+// The queues, which do not wait for each other: a mail server that hangs holds
+// up mail alone.
+const (
+	queueTenants = "tenants"
+	queueMail    = "mail"
+	queueUpkeep  = "upkeep"
+)
+
+// overdue is how long an event or a job may wait before /readyz names it.
+const overdue = time.Minute
+
+// work is what follows from committed changes: the relay and the queue.
+type work struct {
+	relay *db.Relay
+	queue *jobs.Client
+	// mails is false where no mail server is configured: then mail waits.
+	mails bool
+}
+
+// buildJobs makes the relay and the queue, each with all that it knows to do.
+func (a *app) buildJobs(m mode) (work, error) {
+	sender, err := a.buildMail(m)
+	if err != nil {
+		return work{}, err
+	}
+	w := work{mails: sender != nil}
+	queues := map[string]int{queueTenants: 4, queueUpkeep: 1}
+	if w.mails {
+		queues[queueMail] = 4
+	} else {
+		a.logger.Warn("TRADESAGE_SMTP_HOST is not set: mail waits until it is")
+	}
+	relayed := a.db.PlatformStore(db.ServiceRelay)
+	w.queue, err = a.db.Jobs(jobs.Options{
+		Kinds: a.kinds(relayed, sender), Queues: queues, Drain: a.config.DrainTime,
+		GivenUp: func(ctx context.Context, j jobs.Job, err error) { a.auditGivenUp(ctx, relayed, j, err) },
+		Logger:  a.logger, Metrics: a.registry,
+	})
+	if err != nil {
+		return work{}, err
+	}
+	w.relay = db.NewRelay(relayed, a.logger, a.handlers(relayed))
+	w.relay.HandOverTo(w.queue)
+	a.registry.MustRegister(w)
+	return w, nil
+}
+
+// handlers are for events that are no jobs: they are cheap, and wait for nothing
+// but the database.
+func (a *app) handlers(relayed *db.PlatformStore) map[string]db.OutboxHandler {
+	return map[string]db.OutboxHandler{
+		"audit.copy": func(ctx context.Context, e db.OutboxEvent) error {
+			return audit.CopyToPlatform(ctx, relayed.Platform().Queries, e.TenantID, e.Body)
+		},
+	}
+}
+
+// kinds says who does what follows from a committed change, and how often it is
+// tried. Every handler may run twice for one job.
+func (a *app) kinds(relayed *db.PlatformStore, sender mail.Sender) []jobs.Kind {
+	// inTenant is for handlers that work in the job's tenant.
+	inTenant := func(handle func(context.Context, db.Tenant, json.RawMessage) error) jobs.Handler {
+		return func(ctx context.Context, j jobs.Job) error {
+			tenant, _, err := relayed.Resolve(ctx, j.TenantID)
+			if err != nil {
+				return err
+			}
+			return handle(ctx, tenant, j.Body)
+		}
+	}
+	return []jobs.Kind{
+		{ // about a day
+			Name: tenant.KindProvision, Queue: queueTenants, MaxAttempts: 300, Unique: true,
+			Handle: func(ctx context.Context, j jobs.Job) error { return a.tenants.ProvisionStep(ctx, j.TenantID, j.Body) },
+		},
+		{ // about eight hours
+			Name: auth.KindSessionStarted, Queue: queueTenants, MaxAttempts: 100, Timeout: 10 * time.Second,
+			Handle: inTenant(a.auth.HandleSessionStarted),
+		},
+		{ // about a day: a mail server may be away for a night
+			Name: mail.Kind, Queue: queueMail, MaxAttempts: 100, FirstDelay: 2 * time.Second, MaxDelay: 15 * time.Minute, Unique: true,
+			Handle: deliver(sender),
+		},
+		{
+			Name: housekeeping.Kind, Queue: queueUpkeep, MaxAttempts: 3, Timeout: jobs.MaxTimeout, Every: 10 * time.Minute,
+			Handle: func(ctx context.Context, _ jobs.Job) error {
+				sweeper := housekeeping.New(housekeeping.Options{Store: relayed, Now: time.Now, Logger: a.logger})
+				return errors.Join(sweeper.Sweep(ctx), a.auth.Housekeep(ctx))
+			},
+		},
+	}
+}
+
+// deliver hands a mail to the sender; what the server refuses for good is not
+// sent again.
+func deliver(sender mail.Sender) jobs.Handler {
+	return func(ctx context.Context, j jobs.Job) error {
+		err := mail.Deliver(ctx, sender, j.Body)
+		if mail.Refused(err) {
+			return jobs.Permanent(err)
+		}
+		return err
+	}
+}
+
+// buildMail returns the sender that the configuration asks for, or nil.
+func (a *app) buildMail(m mode) (mail.Sender, error) {
+	if m == modeDev {
+		a.mailbox = mail.NewMailbox(time.Now)
+		return a.mailbox, nil
+	}
+	c := a.config.Mail
+	if c.Host == "" {
+		return nil, nil //nolint:nilnil // no sender is no fault
+	}
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	return mail.NewSMTP(mail.SMTPOptions{
+		Host: c.Host, Port: c.Port, From: c.From, Username: c.User, Password: c.Password, Plaintext: c.Plaintext, RootCAs: roots,
+	})
+}
+
+// auditGivenUp records that something which should have followed never will. The
+// error stays in the log and with the job, where operators look.
+func (a *app) auditGivenUp(ctx context.Context, relayed *db.PlatformStore, j jobs.Job, _ error) {
+	var of *uuid.UUID
+	if j.TenantID != uuid.Nil {
+		of = &j.TenantID
+	}
+	err := audit.RecordPlatform(ctx, relayed.Platform().Queries, of, audit.Event{
+		Action: "job.give_up", Target: fmt.Sprint(j.ID), Details: map[string]any{"kind": j.Kind, "attempts": j.Attempt},
+	})
+	if err != nil {
+		a.logger.ErrorContext(ctx, "no audit event of a job that was given up", "job", j.ID, "error", err)
+	}
+}
+
+// checks are what /readyz asks of the outbox and the queue. Requests go on
+// without both.
+func (w work) checks() []check {
+	all := []check{
+		{"outbox", func(ctx context.Context) (late []string, err error) {
+			backlog, err := w.relay.Backlog(ctx)
+			for _, b := range backlog {
+				if b.Oldest > overdue {
+					late = append(late, fmt.Sprintf("%d events %s wait, the first for %s", b.Rows, b.Kind, b.Oldest.Round(time.Second)))
+				}
+			}
+			return late, err
+		}, false},
+		{"jobs", func(ctx context.Context) (late []string, err error) {
+			counts, err := w.queue.Counts(ctx)
+			for _, c := range counts {
+				if c.Overdue > overdue && (w.mails || c.Kind != mail.Kind) {
+					late = append(late, fmt.Sprintf("%d jobs %s wait, the first for %s", c.Jobs, c.Kind, c.Overdue.Round(time.Second)))
+				}
+			}
+			return late, err
+		}, false},
+	}
+	if !w.mails {
+		all = append(all, check{"mail", func(context.Context) ([]string, error) {
+			return []string{"TRADESAGE_SMTP_HOST is not set: mail waits"}, nil
+		}, false})
+	}
+	return all
+}
+
+var (
+	jobsMetric = prometheus.NewDesc("tradesage_jobs",
+		"Jobs in the database by kind and state, as every process sees them.", []string{"kind", "state"}, nil)
+	overdueMetric = prometheus.NewDesc("tradesage_jobs_overdue_seconds",
+		"How long the oldest job that could run has waited.", []string{"kind"}, nil)
+	outboxMetric = prometheus.NewDesc("tradesage_outbox_events",
+		"Events in the outbox, as every process sees them.", []string{"kind"}, nil)
+	outboxAgeMetric = prometheus.NewDesc("tradesage_outbox_oldest_seconds",
+		"Age of the oldest event in the outbox.", []string{"kind"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (w work) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{jobsMetric, overdueMetric, outboxMetric, outboxAgeMetric} {
+		descriptions <- d
+	}
+}
+
+// Collect implements prometheus.Collector; what the database does not answer is
+// left out.
+func (w work) Collect(metrics chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	if backlog, err := w.relay.Backlog(ctx); err == nil {
+		for _, b := range backlog {
+			gauge(outboxMetric, float64(b.Rows), b.Kind)
+			gauge(outboxAgeMetric, b.Oldest.Seconds(), b.Kind)
+		}
+	}
+	counts, err := w.queue.Counts(ctx)
+	if err != nil {
+		return
+	}
+	kinds := w.queue.Kinds()
+	slices.Sort(kinds)
+	waits := map[string]float64{}
+	for _, c := range counts {
+		gauge(jobsMetric, float64(c.Jobs), c.Kind, c.State)
+		waits[c.Kind] = max(waits[c.Kind], c.Overdue.Seconds())
+	}
+	for _, kind := range kinds {
+		gauge(overdueMetric, waits[kind], kind)
+	}
+}
