@@ -59,11 +59,12 @@ test-web: setup ## Try the playground in a real browser (SCREENSHOTS=folder keep
 
 .PHONY: test
 test: setup ## Run all tests
+	@scripts/setup.sh pgbouncer
 	go test ./...
 
 .PHONY: test-race
 test-race: ## Run all tests in random order under the race detector
-	@scripts/setup.sh postgresql redis compiler
+	@scripts/setup.sh postgresql redis pgbouncer compiler
 	CGO_ENABLED=1 go test -race -shuffle=on -count=1 ./...
 
 .PHONY: bench

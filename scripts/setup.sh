@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing of the things named: postgresql, redis, compiler, node,
+# Installs what is missing of the things named: postgresql, redis, pgbouncer, compiler, node,
 # chromium.
 # Needs root or sudo only where something is missing. The system's own services
 # are not started: tradesage runs private ones.
@@ -16,6 +16,9 @@ for thing in "$@"; do
 		;;
 	redis)
 		command -v redis-server >/dev/null || [ -x /usr/bin/redis-server ] || packages+=(redis-server)
+		;;
+	pgbouncer) # for the tests behind a pooler
+		command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || packages+=(pgbouncer)
 		;;
 	compiler) # for the race detector
 		command -v gcc >/dev/null || packages+=(gcc libc6-dev)
