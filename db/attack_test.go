@@ -383,3 +383,17 @@ func TestViolatesNamesTheConstraint(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Whoever holds the secret of the serving processes cannot become the owner, who
+// could make roles.
+func TestTheServingSecretDoesNotOpenTheOwner(t *testing.T) {
+	t.Parallel()
+	env := dbtest.New(t)
+	if _, err := env.ConnectWith(t, "tradesage_owner", db.Password(dbtest.Secret, "tradesage_owner")); err == nil {
+		t.Error("the owner's password derives from the serving processes' secret")
+	}
+	_, err := db.Migrate(t.Context(), db.MigrateOptions{URL: env.URL, Secret: dbtest.Secret, OwnerSecret: dbtest.Secret, Shards: dbtest.Shards})
+	if err == nil || !strings.Contains(err.Error(), "owner secret") {
+		t.Errorf("the same secret twice: got %v", err)
+	}
+}

@@ -115,9 +115,10 @@ func createRoles(ctx context.Context, tx pgx.Tx, o MigrateOptions) error {
 		}
 		fmt.Fprintf(&ddl, "%s ROLE %s %s;\n", verb, quote(name), attributes)
 	}
-	for _, login := range append(o.logins(), ownerLogin) {
+	for _, login := range o.logins() {
 		fmt.Fprintf(&ddl, "ALTER ROLE %s PASSWORD %s;\n", quote(login), literal(Password(o.Secret, login)))
 	}
+	fmt.Fprintf(&ddl, "ALTER ROLE %s PASSWORD %s;\n", quote(ownerLogin), literal(Password(o.OwnerSecret, ownerLogin)))
 	for _, s := range services {
 		if s != ServiceVerify { // it sees no tenant's rows
 			fmt.Fprintf(&ddl, "GRANT %s TO %s;\n", quote(scopedRole), quote(string(s)))
@@ -299,4 +300,7 @@ func closeConn(conn *pgx.Conn) {
 	_ = conn.Close(ctx)
 }
 
-var errShards = errors.New("shards: must be between 1 and 1000")
+var (
+	errShards      = errors.New("shards: must be between 1 and 1000")
+	errOwnerSecret = errors.New("database owner secret: at least 16 bytes are needed, other than the logins' secret")
+)

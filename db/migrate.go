@@ -1,6 +1,7 @@
 package db
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,6 +30,9 @@ type MigrateOptions struct {
 	URL string
 	// Secret derives the logins' passwords, as in Config.
 	Secret []byte
+	// OwnerSecret derives the owner's password, at least 16 bytes. It is not
+	// Secret: the owner can make roles, and no serving process may become it.
+	OwnerSecret []byte
 	// Shards is how many tenant logins there are, 1 to 1000; it can only grow.
 	Shards int
 	// Workers is how many tenants are migrated at the same time; 4 by default.
@@ -72,6 +76,9 @@ func Migrate(ctx context.Context, o MigrateOptions) (MigrateReport, error) {
 	var report MigrateReport
 	if o.Shards < 1 || o.Shards > 1000 {
 		return report, errShards
+	}
+	if len(o.OwnerSecret) < 16 || bytes.Equal(o.OwnerSecret, o.Secret) {
+		return report, errOwnerSecret
 	}
 	if o.Workers <= 0 {
 		o.Workers = 4
@@ -130,7 +137,7 @@ func connectOwner(ctx context.Context, o MigrateOptions) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
-	config.User, config.Password = ownerLogin, Password(o.Secret, ownerLogin)
+	config.User, config.Password = ownerLogin, Password(o.OwnerSecret, ownerLogin)
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, explainConnect(err)

@@ -45,7 +45,7 @@ func next(t *testing.T) string {
 
 func migrate(t *testing.T, env *dbtest.Env, tenantSet fs.FS) (db.MigrateReport, error) {
 	t.Helper()
-	return db.Migrate(t.Context(), db.MigrateOptions{URL: env.URL, Secret: dbtest.Secret, Shards: dbtest.Shards, TenantSet: tenantSet})
+	return db.Migrate(t.Context(), db.MigrateOptions{URL: env.URL, Secret: dbtest.Secret, OwnerSecret: dbtest.OwnerSecret, Shards: dbtest.Shards, TenantSet: tenantSet})
 }
 
 func TestMigrateDoesNothingTwice(t *testing.T) {
@@ -59,7 +59,7 @@ func TestMigrateDoesNothingTwice(t *testing.T) {
 		t.Error(diff)
 	}
 	// Bootstrap may run again too.
-	if _, err := db.Migrate(t.Context(), db.MigrateOptions{AdminURL: env.AdminURL, URL: env.URL, Secret: dbtest.Secret, Shards: dbtest.Shards}); err != nil {
+	if _, err := db.Migrate(t.Context(), db.MigrateOptions{AdminURL: env.AdminURL, URL: env.URL, Secret: dbtest.Secret, OwnerSecret: dbtest.OwnerSecret, Shards: dbtest.Shards}); err != nil {
 		t.Error(err)
 	}
 }
@@ -193,9 +193,9 @@ func TestAFailedConnectionIsToldInOneLine(t *testing.T) {
 	env, ctx := dbtest.New(t), t.Context()
 	secret := bytes.Repeat([]byte("x"), 32)
 	noDatabase := strings.Replace(env.URL, "/tradesage", "/nowhere", 1)
-	_, wrongSecret := db.Migrate(ctx, db.MigrateOptions{URL: env.URL, Secret: secret, Shards: 1})
-	_, noMigration := db.Migrate(ctx, db.MigrateOptions{URL: noDatabase, Secret: dbtest.Secret, Shards: 1})
-	_, nobody := db.Migrate(ctx, db.MigrateOptions{URL: "postgres://127.0.0.1:1/tradesage", Secret: secret, Shards: 1})
+	_, wrongSecret := db.Migrate(ctx, db.MigrateOptions{URL: env.URL, Secret: dbtest.Secret, OwnerSecret: secret, Shards: 1})
+	_, noMigration := db.Migrate(ctx, db.MigrateOptions{URL: noDatabase, Secret: dbtest.Secret, OwnerSecret: dbtest.OwnerSecret, Shards: 1})
+	_, nobody := db.Migrate(ctx, db.MigrateOptions{URL: "postgres://127.0.0.1:1/tradesage", Secret: dbtest.Secret, OwnerSecret: secret, Shards: 1})
 	closed, err := db.Open(db.Config{URL: "postgres://127.0.0.1:1/tradesage", Secret: secret})
 	if err != nil {
 		t.Fatal(err)

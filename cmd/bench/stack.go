@@ -83,6 +83,7 @@ func (s *stack) databaseSecret() []byte {
 // migrate runs the migrations; o may replace the sets.
 func (s *stack) migrate(ctx context.Context, o db.MigrateOptions) (db.MigrateReport, error) {
 	o.URL, o.Secret, o.Shards, o.Logger = s.databaseURL(), s.databaseSecret(), stackShards, slog.New(slog.DiscardHandler)
+	o.OwnerSecret = append([]byte("owner "), o.Secret...)
 	if s.seeded.tenants == nil {
 		o.AdminURL = s.services.PostgresURL("postgres", s.services.SuperuserPassword(), database)
 	}

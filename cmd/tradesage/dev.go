@@ -77,7 +77,8 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 		}
 	}()
 
-	if err := devSecrets(services.Dir(), &c); err != nil {
+	ownerSecret, err := devSecrets(services.Dir(), &c)
+	if err != nil {
 		return err
 	}
 	c.RedisURL = services.RedisURL()
@@ -92,7 +93,7 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	}
 	report, err := db.Migrate(ctx, db.MigrateOptions{
 		AdminURL: services.PostgresURL("postgres", services.SuperuserPassword(), devDatabase),
-		URL:      c.Database.URL, Secret: secret, Shards: devShards, Logger: logger,
+		URL:      c.Database.URL, Secret: secret, OwnerSecret: ownerSecret, Shards: devShards, Logger: logger,
 	})
 	if err != nil {
 		return err
@@ -125,33 +126,36 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 // secretsName is the file of the data folder's secrets.
 const secretsName = "secrets.json"
 
-// devSecrets reads or makes the folder's secrets.
-func devSecrets(dir string, c *config) error {
+// devSecrets reads or makes the folder's secrets, and returns the one that is not
+// for serving: the schemas' owner's.
+func devSecrets(dir string, c *config) (owner []byte, err error) {
 	path := filepath.Join(dir, secretsName)
-	var kept struct{ Database, MasterKey string }
+	var kept struct{ Database, DatabaseOwner, MasterKey string }
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		kept.Database, kept.MasterKey = randomKey(), randomKey()
+		kept.Database, kept.DatabaseOwner, kept.MasterKey = randomKey(), randomKey(), randomKey()
 		if text, err = json.Marshal(kept); err != nil {
-			return err
+			return nil, err
 		}
 		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return err
+			return nil, err
 		}
 	case err != nil:
-		return err
+		return nil, err
 	default:
 		if err := json.Unmarshal(text, &kept); err != nil {
-			return fmt.Errorf("%s is damaged; start with --reset: %w", path, err)
+			return nil, fmt.Errorf("%s is damaged; start with --reset: %w", path, err)
 		}
 	}
 	c.Database.Secret, c.Identity.MasterKey = kept.Database, kept.MasterKey
 	_, secretErr := c.Database.secret()
-	if _, keyErr := c.masterKey(); secretErr != nil || keyErr != nil {
-		return fmt.Errorf("%s is damaged; start with --reset", path)
+	_, keyErr := c.masterKey()
+	owner, ownerErr := decodeKey(secretsName, kept.DatabaseOwner, 16)
+	if secretErr != nil || keyErr != nil || ownerErr != nil {
+		return nil, fmt.Errorf("%s is damaged; start with --reset", path)
 	}
-	return nil
+	return owner, nil
 }
 
 func randomKey() string {

@@ -30,6 +30,9 @@ const Shards = 4
 // Secret derives the logins' passwords in test databases.
 var Secret = []byte("a secret for tests, and only there")
 
+// OwnerSecret derives the password of the schemas' owner in test databases.
+var OwnerSecret = []byte("another one, that no service holds")
+
 // Env is one migrated database with its Redis.
 type Env struct {
 	DB *db.DB
@@ -123,7 +126,7 @@ func open(services *backing.Services, database string) (*Env, error) {
 	e.AdminURL = services.PostgresURL("postgres", services.SuperuserPassword(), database)
 	var log bytes.Buffer
 	report, err := db.Migrate(context.Background(), db.MigrateOptions{
-		AdminURL: e.AdminURL, URL: e.URL, Secret: Secret, Shards: Shards,
+		AdminURL: e.AdminURL, URL: e.URL, Secret: Secret, OwnerSecret: OwnerSecret, Shards: Shards,
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err == nil && len(report.Failures) > 0 {
@@ -179,8 +182,11 @@ func (e *Env) Tenant(t testing.TB) db.Tenant {
 func (e *Env) Connect(t testing.TB, login string) *pgx.Conn {
 	t.Helper()
 	password := db.Password(Secret, login)
-	if login == "postgres" {
+	switch login {
+	case "postgres":
 		password = e.services.SuperuserPassword()
+	case "tradesage_owner":
+		password = db.Password(OwnerSecret, login)
 	}
 	conn, err := e.ConnectWith(t, login, password)
 	if err != nil {
