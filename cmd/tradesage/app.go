@@ -108,7 +108,12 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	}); err != nil {
 		return nil, err
 	}
-	users := user.New(user.Options{Store: a.db.Store(db.ServiceUser), Permissions: who.permissions})
+	users, err := user.New(user.Options{
+		Store: a.db.Store(db.ServiceUser), Permissions: who.permissions, Invitations: invitations, Announcer: who.revocations, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
 	sessions := session.NewSessions(session.SessionsOptions{
 		Store: a.db.Store(db.ServiceSession), Live: who.live, Revocations: who.revocations,
 	})
@@ -116,7 +121,7 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	if err := a.buildRouter(background, who, map[string]graphql.ExecutableSchema{
 		"auth":    authgraph.New(a.auth),
 		"tenant":  tenantgraph.New(a.tenants),
-		"user":    usergraph.New(users),
+		"user":    usergraph.New(users, who.permissions),
 		"session": sessiongraph.New(sessions),
 	}); err != nil {
 		return nil, err
@@ -124,7 +129,7 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: c.Introspection, Accounts: m.accounts()}); err != nil {
 		return nil, fmt.Errorf("playground: %w", err)
 	}
-	work, err := a.buildJobs(m)
+	work, err := a.buildJobs(m, users)
 	if err != nil {
 		return nil, err
 	}

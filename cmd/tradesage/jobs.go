@@ -18,6 +18,7 @@ import (
 	"github.com/tradesage/tradesage/internal/housekeeping"
 	"github.com/tradesage/tradesage/internal/mail"
 	"github.com/tradesage/tradesage/internal/tenant"
+	"github.com/tradesage/tradesage/internal/user"
 )
 
 // The queues, which do not wait for each other: a mail server that hangs holds
@@ -40,7 +41,7 @@ type work struct {
 }
 
 // buildJobs makes the relay and the queue, each with all that it knows to do.
-func (a *app) buildJobs(m mode) (work, error) {
+func (a *app) buildJobs(m mode, users *user.Users) (work, error) {
 	sender, err := a.buildMail(m)
 	if err != nil {
 		return work{}, err
@@ -54,7 +55,7 @@ func (a *app) buildJobs(m mode) (work, error) {
 	}
 	relayed := a.db.PlatformStore(db.ServiceRelay)
 	w.queue, err = a.db.Jobs(jobs.Options{
-		Kinds: a.kinds(relayed, sender), Queues: queues, Drain: a.config.DrainTime,
+		Kinds: a.kinds(relayed, sender, users), Queues: queues, Drain: a.config.DrainTime,
 		GivenUp: func(ctx context.Context, j jobs.Job, err error) { a.auditGivenUp(ctx, relayed, j, err) },
 		Logger:  a.logger, Metrics: a.registry,
 	})
@@ -79,7 +80,7 @@ func (a *app) handlers(relayed *db.PlatformStore) map[string]db.OutboxHandler {
 
 // kinds says who does what follows from a committed change, and how often it is
 // tried. Every handler may run twice for one job.
-func (a *app) kinds(relayed *db.PlatformStore, sender mail.Sender) []jobs.Kind {
+func (a *app) kinds(relayed *db.PlatformStore, sender mail.Sender, users *user.Users) []jobs.Kind {
 	// inTenant is for handlers that work in the job's tenant.
 	inTenant := func(handle func(context.Context, db.Tenant, json.RawMessage) error) jobs.Handler {
 		return func(ctx context.Context, j jobs.Job) error {
@@ -98,6 +99,14 @@ func (a *app) kinds(relayed *db.PlatformStore, sender mail.Sender) []jobs.Kind {
 		{ // about eight hours
 			Name: auth.KindSessionStarted, Queue: queueTenants, MaxAttempts: 100, Timeout: 10 * time.Second,
 			Handle: inTenant(a.auth.HandleSessionStarted),
+		},
+		{ // about eight hours
+			Name: user.KindPermissionsChanged, Queue: queueTenants, MaxAttempts: 100, Timeout: 10 * time.Second,
+			Handle: inTenant(users.HandlePermissionsChanged),
+		},
+		{ // about eight hours
+			Name: user.KindDeactivated, Queue: queueTenants, MaxAttempts: 100, Timeout: 10 * time.Second,
+			Handle: inTenant(users.HandleDeactivated),
 		},
 		{ // about a day: a mail server may be away for a night
 			Name: mail.Kind, Queue: queueMail, MaxAttempts: 100, FirstDelay: 2 * time.Second, MaxDelay: 15 * time.Minute, Unique: true,

@@ -8,6 +8,7 @@ package tenantdb
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -52,4 +53,73 @@ func (q *Queries) InsertAuditEvent(ctx context.Context, arg InsertAuditEventPara
 		arg.Details,
 	)
 	return err
+}
+
+const listAuditEvents = `-- name: ListAuditEvents :many
+SELECT id, actor_id, session_id, action, target, request_id, details, created_at
+FROM audit_events
+WHERE ($1::text IS NULL OR action = $1::text)
+  AND ($2::uuid IS NULL OR actor_id = $2::uuid)
+  AND ($3::timestamptz IS NULL OR created_at >= $3::timestamptz)
+  AND ($4::timestamptz IS NULL OR created_at < $4::timestamptz)
+  AND ($5::uuid IS NULL OR id < $5::uuid)
+ORDER BY id DESC
+LIMIT $6
+`
+
+type ListAuditEventsParams struct {
+	Action   *string
+	ActorID  *uuid.UUID
+	FromTime *time.Time
+	ToTime   *time.Time
+	After    *uuid.UUID
+	PageSize int32
+}
+
+type ListAuditEventsRow struct {
+	ID        uuid.UUID
+	ActorID   *uuid.UUID
+	SessionID *uuid.UUID
+	Action    string
+	Target    string
+	RequestID string
+	Details   json.RawMessage
+	CreatedAt time.Time
+}
+
+// Newest first: ids are UUIDv7.
+func (q *Queries) ListAuditEvents(ctx context.Context, arg ListAuditEventsParams) ([]ListAuditEventsRow, error) {
+	rows, err := q.db.Query(ctx, listAuditEvents,
+		arg.Action,
+		arg.ActorID,
+		arg.FromTime,
+		arg.ToTime,
+		arg.After,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListAuditEventsRow{}
+	for rows.Next() {
+		var i ListAuditEventsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.ActorID,
+			&i.SessionID,
+			&i.Action,
+			&i.Target,
+			&i.RequestID,
+			&i.Details,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -12,6 +12,17 @@ import (
 	"github.com/google/uuid"
 )
 
+const countOpenInvitations = `-- name: CountOpenInvitations :one
+SELECT count(*) FROM invitations WHERE accepted_at IS NULL AND expires_at > $1
+`
+
+func (q *Queries) CountOpenInvitations(ctx context.Context, at time.Time) (int64, error) {
+	row := q.db.QueryRow(ctx, countOpenInvitations, at)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const upsertInvitation = `-- name: UpsertInvitation :exec
 INSERT INTO invitations (id, email, role_key, code_hash, invited_by, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -38,4 +49,17 @@ func (q *Queries) UpsertInvitation(ctx context.Context, arg UpsertInvitationPara
 		arg.ExpiresAt,
 	)
 	return err
+}
+
+const withdrawInvitations = `-- name: WithdrawInvitations :execrows
+DELETE FROM invitations WHERE email = $1 AND accepted_at IS NULL
+`
+
+// A new invitation takes the place of those that the address has.
+func (q *Queries) WithdrawInvitations(ctx context.Context, email string) (int64, error) {
+	result, err := q.db.Exec(ctx, withdrawInvitations, email)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -7,6 +7,7 @@ package tenantdb
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -20,6 +21,97 @@ ON CONFLICT DO NOTHING
 func (q *Queries) AssignRole(ctx context.Context, userID uuid.UUID, roleKey string) error {
 	_, err := q.db.Exec(ctx, assignRole, userID, roleKey)
 	return err
+}
+
+const countOtherHolders = `-- name: CountOtherHolders :one
+SELECT count(*)
+FROM user_roles ur
+JOIN users u ON u.id = ur.user_id
+WHERE ur.role_id = $1 AND u.state = 'active' AND u.id <> $2
+`
+
+// Active users who hold a role, but for one.
+func (q *Queries) CountOtherHolders(ctx context.Context, roleID uuid.UUID, userID uuid.UUID) (int64, error) {
+	row := q.db.QueryRow(ctx, countOtherHolders, roleID, userID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const createRole = `-- name: CreateRole :exec
+INSERT INTO roles (id, key, name, permissions) VALUES ($1, $2, $3, $4::text[])
+`
+
+type CreateRoleParams struct {
+	ID          uuid.UUID
+	Key         string
+	Name        string
+	Permissions []string
+}
+
+func (q *Queries) CreateRole(ctx context.Context, arg CreateRoleParams) error {
+	_, err := q.db.Exec(ctx, createRole,
+		arg.ID,
+		arg.Key,
+		arg.Name,
+		arg.Permissions,
+	)
+	return err
+}
+
+const getRolesByID = `-- name: GetRolesByID :many
+SELECT id, key, name, permissions, built_in, created_at
+FROM roles
+WHERE id = ANY($1::uuid[])
+`
+
+type GetRolesByIDRow struct {
+	ID          uuid.UUID
+	Key         string
+	Name        string
+	Permissions []string
+	BuiltIn     bool
+	CreatedAt   time.Time
+}
+
+func (q *Queries) GetRolesByID(ctx context.Context, ids []uuid.UUID) ([]GetRolesByIDRow, error) {
+	rows, err := q.db.Query(ctx, getRolesByID, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []GetRolesByIDRow{}
+	for rows.Next() {
+		var i GetRolesByIDRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Key,
+			&i.Name,
+			&i.Permissions,
+			&i.BuiltIn,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const grantRole = `-- name: GrantRole :execrows
+INSERT INTO user_roles (user_id, role_id) VALUES ($1, $2)
+ON CONFLICT DO NOTHING
+`
+
+func (q *Queries) GrantRole(ctx context.Context, userID uuid.UUID, roleID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, grantRole, userID, roleID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const listPermissions = `-- name: ListPermissions :many
@@ -49,6 +141,167 @@ func (q *Queries) ListPermissions(ctx context.Context, userID uuid.UUID) ([]stri
 		return nil, err
 	}
 	return items, nil
+}
+
+const listRoles = `-- name: ListRoles :many
+SELECT id, key, name, permissions, built_in, created_at
+FROM roles
+ORDER BY built_in DESC, key
+LIMIT 100
+`
+
+type ListRolesRow struct {
+	ID          uuid.UUID
+	Key         string
+	Name        string
+	Permissions []string
+	BuiltIn     bool
+	CreatedAt   time.Time
+}
+
+func (q *Queries) ListRoles(ctx context.Context) ([]ListRolesRow, error) {
+	rows, err := q.db.Query(ctx, listRoles)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListRolesRow{}
+	for rows.Next() {
+		var i ListRolesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Key,
+			&i.Name,
+			&i.Permissions,
+			&i.BuiltIn,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRolesOfUsers = `-- name: ListRolesOfUsers :many
+SELECT ur.user_id, r.id, r.key, r.name, r.permissions, r.built_in, r.created_at
+FROM user_roles ur
+JOIN roles r ON r.id = ur.role_id
+WHERE ur.user_id = ANY($1::uuid[])
+ORDER BY ur.user_id, r.built_in DESC, r.key
+`
+
+type ListRolesOfUsersRow struct {
+	UserID      uuid.UUID
+	ID          uuid.UUID
+	Key         string
+	Name        string
+	Permissions []string
+	BuiltIn     bool
+	CreatedAt   time.Time
+}
+
+func (q *Queries) ListRolesOfUsers(ctx context.Context, userIds []uuid.UUID) ([]ListRolesOfUsersRow, error) {
+	rows, err := q.db.Query(ctx, listRolesOfUsers, userIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListRolesOfUsersRow{}
+	for rows.Next() {
+		var i ListRolesOfUsersRow
+		if err := rows.Scan(
+			&i.UserID,
+			&i.ID,
+			&i.Key,
+			&i.Name,
+			&i.Permissions,
+			&i.BuiltIn,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockRoles = `-- name: LockRoles :many
+SELECT id, key, name, permissions, built_in, created_at
+FROM roles
+ORDER BY id
+FOR NO KEY UPDATE
+`
+
+type LockRolesRow struct {
+	ID          uuid.UUID
+	Key         string
+	Name        string
+	Permissions []string
+	BuiltIn     bool
+	CreatedAt   time.Time
+}
+
+// Changes of people and roles take turns: what they decide by must hold until
+// they end. Assignments by others may go on, hence NO KEY.
+func (q *Queries) LockRoles(ctx context.Context) ([]LockRolesRow, error) {
+	rows, err := q.db.Query(ctx, lockRoles)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []LockRolesRow{}
+	for rows.Next() {
+		var i LockRolesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Key,
+			&i.Name,
+			&i.Permissions,
+			&i.BuiltIn,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const unassignRole = `-- name: UnassignRole :execrows
+DELETE FROM user_roles WHERE user_id = $1 AND role_id = $2
+`
+
+func (q *Queries) UnassignRole(ctx context.Context, userID uuid.UUID, roleID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, unassignRole, userID, roleID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const updateRole = `-- name: UpdateRole :exec
+UPDATE roles SET name = $1, permissions = $2::text[] WHERE id = $3 AND NOT built_in
+`
+
+type UpdateRoleParams struct {
+	Name        string
+	Permissions []string
+	ID          uuid.UUID
+}
+
+func (q *Queries) UpdateRole(ctx context.Context, arg UpdateRoleParams) error {
+	_, err := q.db.Exec(ctx, updateRole, arg.Name, arg.Permissions, arg.ID)
+	return err
 }
 
 const upsertBuiltInRoles = `-- name: UpsertBuiltInRoles :execrows

@@ -12,6 +12,39 @@ import (
 	"github.com/google/uuid"
 )
 
+const deactivateUser = `-- name: DeactivateUser :one
+UPDATE users SET state = 'deactivated', updated_at = now()
+WHERE id = $1
+RETURNING id, email, display_name, locale, time_zone, state, created_at, updated_at
+`
+
+type DeactivateUserRow struct {
+	ID          uuid.UUID
+	Email       string
+	DisplayName string
+	Locale      string
+	TimeZone    string
+	State       string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+func (q *Queries) DeactivateUser(ctx context.Context, id uuid.UUID) (DeactivateUserRow, error) {
+	row := q.db.QueryRow(ctx, deactivateUser, id)
+	var i DeactivateUserRow
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.DisplayName,
+		&i.Locale,
+		&i.TimeZone,
+		&i.State,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
 const getUser = `-- name: GetUser :one
 SELECT id, email, display_name, locale, time_zone, state, created_at, updated_at
 FROM users
@@ -45,6 +78,22 @@ func (q *Queries) GetUser(ctx context.Context, id uuid.UUID) (GetUserRow, error)
 	return i, err
 }
 
+const getUserByEmail = `-- name: GetUserByEmail :one
+SELECT id, state FROM users WHERE email = $1
+`
+
+type GetUserByEmailRow struct {
+	ID    uuid.UUID
+	State string
+}
+
+func (q *Queries) GetUserByEmail(ctx context.Context, email string) (GetUserByEmailRow, error) {
+	row := q.db.QueryRow(ctx, getUserByEmail, email)
+	var i GetUserByEmailRow
+	err := row.Scan(&i.ID, &i.State)
+	return i, err
+}
+
 const getUsersByID = `-- name: GetUsersByID :many
 SELECT id, email, display_name, locale, time_zone, state, created_at, updated_at
 FROM users
@@ -72,6 +121,225 @@ func (q *Queries) GetUsersByID(ctx context.Context, ids []uuid.UUID) ([]GetUsers
 	for rows.Next() {
 		var i GetUsersByIDRow
 		if err := rows.Scan(
+			&i.ID,
+			&i.Email,
+			&i.DisplayName,
+			&i.Locale,
+			&i.TimeZone,
+			&i.State,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUsersAscending = `-- name: ListUsersAscending :many
+SELECT u.id, u.email, u.display_name, u.locale, u.time_zone, u.state, u.created_at, u.updated_at, k.key::text AS key
+FROM users u
+CROSS JOIN LATERAL (SELECT (CASE $1::text
+    WHEN 'email' THEN left(u.email, 100)
+    WHEN 'name' THEN left(lower(u.display_name), 60)
+    ELSE to_char(u.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') END) COLLATE "C" AS key) k
+WHERE ($2::text IS NULL OR position(lower($2::text) IN lower(u.email)) > 0
+       OR position(lower($2::text) IN lower(u.display_name)) > 0)
+  AND ($3::text IS NULL OR u.state = $3::text)
+  AND ($4::text IS NULL OR EXISTS (
+      SELECT FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id AND r.key = $4::text))
+  AND ($5::uuid IS NULL OR (k.key, u.id) > ($6::text COLLATE "C", $5::uuid))
+ORDER BY k.key, u.id
+LIMIT $7
+`
+
+type ListUsersAscendingParams struct {
+	SortBy   string
+	Search   *string
+	State    *string
+	RoleKey  *string
+	AfterID  *uuid.UUID
+	AfterKey *string
+	PageSize int32
+}
+
+type ListUsersAscendingRow struct {
+	ID          uuid.UUID
+	Email       string
+	DisplayName string
+	Locale      string
+	TimeZone    string
+	State       string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	Key         string
+}
+
+// The key that orders is computed: a tenant's people are thousands at most. It
+// is short, so that it fits into a cursor, and the id makes it unique.
+func (q *Queries) ListUsersAscending(ctx context.Context, arg ListUsersAscendingParams) ([]ListUsersAscendingRow, error) {
+	rows, err := q.db.Query(ctx, listUsersAscending,
+		arg.SortBy,
+		arg.Search,
+		arg.State,
+		arg.RoleKey,
+		arg.AfterID,
+		arg.AfterKey,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListUsersAscendingRow{}
+	for rows.Next() {
+		var i ListUsersAscendingRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Email,
+			&i.DisplayName,
+			&i.Locale,
+			&i.TimeZone,
+			&i.State,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Key,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUsersDescending = `-- name: ListUsersDescending :many
+SELECT u.id, u.email, u.display_name, u.locale, u.time_zone, u.state, u.created_at, u.updated_at, k.key::text AS key
+FROM users u
+CROSS JOIN LATERAL (SELECT (CASE $1::text
+    WHEN 'email' THEN left(u.email, 100)
+    WHEN 'name' THEN left(lower(u.display_name), 60)
+    ELSE to_char(u.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') END) COLLATE "C" AS key) k
+WHERE ($2::text IS NULL OR position(lower($2::text) IN lower(u.email)) > 0
+       OR position(lower($2::text) IN lower(u.display_name)) > 0)
+  AND ($3::text IS NULL OR u.state = $3::text)
+  AND ($4::text IS NULL OR EXISTS (
+      SELECT FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id AND r.key = $4::text))
+  AND ($5::uuid IS NULL OR (k.key, u.id) < ($6::text COLLATE "C", $5::uuid))
+ORDER BY k.key DESC, u.id DESC
+LIMIT $7
+`
+
+type ListUsersDescendingParams struct {
+	SortBy   string
+	Search   *string
+	State    *string
+	RoleKey  *string
+	AfterID  *uuid.UUID
+	AfterKey *string
+	PageSize int32
+}
+
+type ListUsersDescendingRow struct {
+	ID          uuid.UUID
+	Email       string
+	DisplayName string
+	Locale      string
+	TimeZone    string
+	State       string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	Key         string
+}
+
+// As ListUsersAscending, the other way round.
+func (q *Queries) ListUsersDescending(ctx context.Context, arg ListUsersDescendingParams) ([]ListUsersDescendingRow, error) {
+	rows, err := q.db.Query(ctx, listUsersDescending,
+		arg.SortBy,
+		arg.Search,
+		arg.State,
+		arg.RoleKey,
+		arg.AfterID,
+		arg.AfterKey,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListUsersDescendingRow{}
+	for rows.Next() {
+		var i ListUsersDescendingRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Email,
+			&i.DisplayName,
+			&i.Locale,
+			&i.TimeZone,
+			&i.State,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Key,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUsersOfRoles = `-- name: ListUsersOfRoles :many
+SELECT wanted.role_id::uuid AS role_id, h.id, h.email, h.display_name, h.locale, h.time_zone, h.state, h.created_at, h.updated_at
+FROM unnest($1::uuid[]) AS wanted(role_id)
+CROSS JOIN LATERAL (
+    SELECT u.id, u.email, u.display_name, u.locale, u.time_zone, u.state, u.created_at, u.updated_at
+    FROM user_roles ur
+    JOIN users u ON u.id = ur.user_id
+    WHERE ur.role_id = wanted.role_id AND ($2::uuid IS NULL OR u.id > $2::uuid)
+    ORDER BY u.id
+    LIMIT $3) h
+ORDER BY wanted.role_id, h.id
+`
+
+type ListUsersOfRolesParams struct {
+	RoleIds  []uuid.UUID
+	After    *uuid.UUID
+	PageSize int32
+}
+
+type ListUsersOfRolesRow struct {
+	RoleID      uuid.UUID
+	ID          uuid.UUID
+	Email       string
+	DisplayName string
+	Locale      string
+	TimeZone    string
+	State       string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// A page of the holders of each role, in one statement for all roles.
+func (q *Queries) ListUsersOfRoles(ctx context.Context, arg ListUsersOfRolesParams) ([]ListUsersOfRolesRow, error) {
+	rows, err := q.db.Query(ctx, listUsersOfRoles, arg.RoleIds, arg.After, arg.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListUsersOfRolesRow{}
+	for rows.Next() {
+		var i ListUsersOfRolesRow
+		if err := rows.Scan(
+			&i.RoleID,
 			&i.ID,
 			&i.Email,
 			&i.DisplayName,

@@ -45,6 +45,19 @@ func UnmarshalDateTime(v any) (time.Time, error) {
 	return t.UTC(), nil
 }
 
+// MarshalJSON writes a JSON value as it is; none as null.
+func MarshalJSON(v json.RawMessage) graphql.Marshaler {
+	if len(v) == 0 {
+		return graphql.Null
+	}
+	return graphql.WriterFunc(func(w io.Writer) { _, _ = w.Write(v) })
+}
+
+// UnmarshalJSON refuses: no input is free-form. Fault INVALID_INPUT.
+func UnmarshalJSON(any) (json.RawMessage, error) {
+	return nil, fault.InvalidInput("", "a JSON value is for answers only")
+}
+
 // MarshalRepresentation writes an entity's key, as federation's _Any.
 func MarshalRepresentation(v map[string]any) graphql.Marshaler {
 	return graphql.WriterFunc(func(w io.Writer) { _ = json.NewEncoder(w).Encode(v) })

@@ -127,3 +127,34 @@ func New[T any](items []T, limit int, args Args, cursor func(T) string) *Connect
 	}
 	return &Connection[T]{Edges: edges, PageInfo: info}
 }
+
+// Key is Args by value: equal arguments have equal keys.
+type Key struct {
+	first              int
+	after              string
+	hasFirst, hasAfter bool
+}
+
+// Key returns the arguments by value.
+func (a Args) Key() Key {
+	var k Key
+	if a.First != nil {
+		k.first, k.hasFirst = *a.First, true
+	}
+	if a.After != nil {
+		k.after, k.hasAfter = *a.After, true
+	}
+	return k
+}
+
+// Args returns the arguments that the key was made of.
+func (k Key) Args() Args {
+	var a Args
+	if k.hasFirst {
+		a.First = &k.first
+	}
+	if k.hasAfter {
+		a.After = &k.after
+	}
+	return a
+}

@@ -1,5 +1,7 @@
 package tenant
 
+import "slices"
+
 // The permissions that roles are made of, each thing:verb. The names are part of
 // the public API.
 const (
@@ -58,3 +60,28 @@ var (
 		{RolePlatformAdmin, "Platform administrator", append([]string{TenantsCreate, TenantsManage}, administration...)},
 	}, builtInRoles...)
 )
+
+// Permission is one permission and what it allows.
+type Permission struct{ Name, Description string }
+
+var permissions = []Permission{
+	{UsersRead, "See the tenant's users."},
+	{UsersInvite, "Invite people to the tenant."},
+	{UsersManage, "Deactivate users."},
+	{RolesRead, "See the tenant's roles."},
+	{RolesManage, "Make and change roles, and say who holds them."},
+	{SessionsRead, "See where others are signed in."},
+	{SessionsManage, "End the sessions of others."},
+	{AuditRead, "Read the record of what was done."},
+	{APIKeysManage, "Make and revoke API keys."},
+	{SettingsManage, "Change the tenant's settings."},
+	{BackupsManage, "Back the tenant's data up and restore it."},
+	{OrdersRead, "See orders."},
+	{OrdersPlace, "Place and cancel orders."},
+	{MarketRead, "See market data."},
+	{TenantsCreate, "Create tenants; for members of the platform's own tenant."},
+	{TenantsManage, "Change other tenants; for members of the platform's own tenant."},
+}
+
+// Permissions lists every permission there is.
+func Permissions() []Permission { return slices.Clone(permissions) }

@@ -1,5 +1,6 @@
 // Package user owns the people of a tenant as that tenant knows them: their
-// profile, and who may look at whom. The identity behind a user, with its
+// profile, the roles that say what they may do, who may look at whom, and the
+// tenant's record of what they did. The identity behind a user, with its
 // e-mail address and credentials, belongs to auth.
 package user
 
@@ -7,7 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,11 +32,13 @@ type User struct {
 	DisplayName string
 	// Locale is a BCP 47 tag, TimeZone a name of the IANA database.
 	Locale, TimeZone     string
+	State                UserState
 	CreatedAt, UpdatedAt time.Time
 
 	tenant uuid.UUID
-	active bool
 }
+
+func (u *User) active() bool { return u.State == StateActive }
 
 // IsEntity marks User as one that other subgraphs refer to.
 func (*User) IsEntity() {}
@@ -52,16 +56,47 @@ func (*Tenant) IsEntity() {}
 type Users struct {
 	store       *db.Store
 	permissions *permission.Permissions
+	invitations *tenant.InvitationMails
+	announcer   Announcer
+	now         func() time.Time
+	logger      *slog.Logger
 }
 
-// Options are what New needs, all of it.
+// Announcer makes committed changes known outside of the tenant's schema. Both
+// may run any number of times; pending says that some part of the service may
+// not know yet.
+type Announcer interface {
+	// PermissionsChanged concerns one user, or all with the tenant's id as subject.
+	PermissionsChanged(ctx context.Context, in db.Tenant, subject uuid.UUID) (pending bool, err error)
+	// MemberEnded closes the tenant to a user and ends their sessions there.
+	MemberEnded(ctx context.Context, in db.Tenant, user uuid.UUID, reason string) (pending bool, err error)
+}
+
+// Options are what New needs, all of it but Now and Logger.
 type Options struct {
 	Store       *db.Store
 	Permissions *permission.Permissions
+	Invitations *tenant.InvitationMails
+	Announcer   Announcer
+	// Now is time.Now if nil.
+	Now func() time.Time
+	// Logger is slog.Default() if nil.
+	Logger *slog.Logger
 }
 
 // New returns the users behind the store.
-func New(o Options) *Users { return &Users{o.Store, o.Permissions} }
+func New(o Options) (*Users, error) {
+	if o.Store == nil || o.Permissions == nil || o.Invitations == nil || o.Announcer == nil {
+		return nil, errors.New("users: store, permissions, invitations and announcer are needed")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Users{o.Store, o.Permissions, o.Invitations, o.Announcer, o.Now, o.Logger}, nil
+}
 
 // Me returns the caller as a user. UNAUTHENTICATED without a caller, FORBIDDEN
 // if the user is deactivated or not in the tenant.
@@ -78,7 +113,7 @@ func (u *Users) Me(ctx context.Context) (*User, error) {
 		return nil, fmt.Errorf("user %s: %w", caller.Subject, err)
 	}
 	me := fromRow(caller.Tenant, tenantdb.GetUsersByIDRow(row))
-	if !me.active {
+	if !me.active() {
 		return nil, inactive()
 	}
 	return me, nil
@@ -94,24 +129,17 @@ func (u *Users) UsersByID(ctx context.Context, ids []uuid.UUID) ([]*User, error)
 	if err != nil {
 		return nil, err
 	}
-	queries := u.store.Tenant(caller.Tenant)
-	visible := ids
-	if slices.ContainsFunc(ids, func(id uuid.UUID) bool { return id != caller.Subject }) {
-		held, err := u.permissions.Of(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if !held.Holds(tenant.UsersRead) {
-			visible = []uuid.UUID{caller.Subject}
-		}
+	visible, err := u.visible(ctx, caller, ids)
+	if err != nil {
+		return nil, err
 	}
-	rows, err := queries.GetUsersByID(ctx, visible)
+	rows, err := u.store.Tenant(caller.Tenant).GetUsersByID(ctx, visible)
 	if err != nil {
 		return nil, fmt.Errorf("users: %w", err)
 	}
 	found := make(map[uuid.UUID]*User, len(rows))
 	for _, row := range rows {
-		if other := fromRow(caller.Tenant, row); other.active || row.ID != caller.Subject {
+		if other := fromRow(caller.Tenant, row); other.active() || row.ID != caller.Subject {
 			found[row.ID] = other
 		}
 	}
@@ -160,6 +188,7 @@ func inactive() error { return fault.Forbidden("this user is not active in the t
 func fromRow(t db.Tenant, row tenantdb.GetUsersByIDRow) *User {
 	return &User{
 		ID: row.ID, Email: row.Email, DisplayName: row.DisplayName, Locale: row.Locale, TimeZone: row.TimeZone,
-		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, tenant: t.ID(), active: row.State == "active",
+		State:     UserState(strings.ToUpper(row.State)),
+		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, tenant: t.ID(),
 	}
 }

@@ -2,8 +2,10 @@ package user_test
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,12 +29,60 @@ type fixture struct {
 	*dbtest.Env
 	users *user.Users
 	in    db.Tenant
+	heard *announcer
 }
 
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	env := dbtest.New(t)
-	return fixture{env, user.New(user.Options{Store: env.DB.Store(db.ServiceUser), Permissions: permission.New(permission.Options{Store: env.DB.Store(db.ServiceUser)})}), env.Tenant(t)}
+	store, heard := env.DB.Store(db.ServiceUser), &announcer{}
+	return fixture{env, newUsers(t, store, heard), env.Tenant(t), heard}
+}
+
+func newUsers(t *testing.T, store *db.Store, heard *announcer) *user.Users {
+	t.Helper()
+	invitations, err := tenant.NewInvitationMails([]byte(strings.Repeat("s", 32)), "https://tradesage.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := user.New(user.Options{
+		Store: store, Permissions: permission.New(permission.Options{Store: store}), Invitations: invitations, Announcer: heard,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return users
+}
+
+// announcer hears what is announced, and fails if told to.
+type announcer struct {
+	mu   sync.Mutex
+	said []string
+	err  error
+}
+
+func (a *announcer) say(what string, in db.Tenant, subject uuid.UUID) (bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.said = append(a.said, what+" "+in.String()+" "+subject.String())
+	return false, a.err
+}
+
+func (a *announcer) PermissionsChanged(_ context.Context, in db.Tenant, subject uuid.UUID) (bool, error) {
+	return a.say("permissions", in, subject)
+}
+
+func (a *announcer) MemberEnded(_ context.Context, in db.Tenant, user uuid.UUID, _ string) (bool, error) {
+	return a.say("ended", in, user)
+}
+
+func (a *announcer) heard() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	said := a.said
+	a.said = nil
+	return said
 }
 
 // person makes a user of a tenant, with the permissions if there are any.
@@ -114,7 +164,7 @@ func TestMe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &user.User{ID: ada, Email: ada.String() + "@people.test", DisplayName: "Ada", Locale: "en", TimeZone: "UTC"}
+	want := &user.User{ID: ada, Email: ada.String() + "@people.test", DisplayName: "Ada", Locale: "en", TimeZone: "UTC", State: user.StateActive}
 	ignored := cmp.Options{cmpopts.IgnoreUnexported(user.User{}), cmpopts.IgnoreFields(user.User{}, "CreatedAt", "UpdatedAt")}
 	if diff := cmp.Diff(want, got, ignored); diff != "" {
 		t.Error(diff)

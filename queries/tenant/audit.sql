@@ -9,3 +9,15 @@ SELECT platform.emit('audit.copy', to_jsonb(event)) FROM event;
 
 -- name: Emit :exec
 SELECT platform.emit(@kind::text, @body::jsonb);
+
+-- name: ListAuditEvents :many
+-- Newest first: ids are UUIDv7.
+SELECT id, actor_id, session_id, action, target, request_id, details, created_at
+FROM audit_events
+WHERE (sqlc.narg(action)::text IS NULL OR action = sqlc.narg(action)::text)
+  AND (sqlc.narg(actor_id)::uuid IS NULL OR actor_id = sqlc.narg(actor_id)::uuid)
+  AND (sqlc.narg(from_time)::timestamptz IS NULL OR created_at >= sqlc.narg(from_time)::timestamptz)
+  AND (sqlc.narg(to_time)::timestamptz IS NULL OR created_at < sqlc.narg(to_time)::timestamptz)
+  AND (sqlc.narg(after)::uuid IS NULL OR id < sqlc.narg(after)::uuid)
+ORDER BY id DESC
+LIMIT @page_size;

@@ -18,3 +18,49 @@ JOIN roles r ON r.id = ur.role_id
 JOIN users u ON u.id = ur.user_id
 WHERE ur.user_id = @user_id AND u.state = 'active'
 ORDER BY 1;
+
+-- name: LockRoles :many
+-- Changes of people and roles take turns: what they decide by must hold until
+-- they end. Assignments by others may go on, hence NO KEY.
+SELECT id, key, name, permissions, built_in, created_at
+FROM roles
+ORDER BY id
+FOR NO KEY UPDATE;
+
+-- name: ListRoles :many
+SELECT id, key, name, permissions, built_in, created_at
+FROM roles
+ORDER BY built_in DESC, key
+LIMIT 100;
+
+-- name: GetRolesByID :many
+SELECT id, key, name, permissions, built_in, created_at
+FROM roles
+WHERE id = ANY(@ids::uuid[]);
+
+-- name: ListRolesOfUsers :many
+SELECT ur.user_id, r.id, r.key, r.name, r.permissions, r.built_in, r.created_at
+FROM user_roles ur
+JOIN roles r ON r.id = ur.role_id
+WHERE ur.user_id = ANY(@user_ids::uuid[])
+ORDER BY ur.user_id, r.built_in DESC, r.key;
+
+-- name: CreateRole :exec
+INSERT INTO roles (id, key, name, permissions) VALUES (@id, @key, @name, @permissions::text[]);
+
+-- name: UpdateRole :exec
+UPDATE roles SET name = @name, permissions = @permissions::text[] WHERE id = @id AND NOT built_in;
+
+-- name: GrantRole :execrows
+INSERT INTO user_roles (user_id, role_id) VALUES (@user_id, @role_id)
+ON CONFLICT DO NOTHING;
+
+-- name: UnassignRole :execrows
+DELETE FROM user_roles WHERE user_id = @user_id AND role_id = @role_id;
+
+-- name: CountOtherHolders :one
+-- Active users who hold a role, but for one.
+SELECT count(*)
+FROM user_roles ur
+JOIN users u ON u.id = ur.user_id
+WHERE ur.role_id = @role_id AND u.state = 'active' AND u.id <> @user_id;

@@ -8,8 +8,16 @@ import (
 	"github.com/tradesage/tradesage/subgraphs/user/model"
 )
 
+func (r *entityResolver) FindManyRoleByIDs(ctx context.Context, reps []*model.RoleByIDsInput) ([]*user.Role, error) {
+	return expectRoles(ctx)(r.users.RolesByID(ctx, roleIDs(reps)))
+}
+
+func (r *entityResolver) FindManyTenantByIDs(ctx context.Context, reps []*model.TenantByIDsInput) ([]*user.Tenant, error) {
+	return r.users.TenantsByID(ctx, tenantIDs(reps))
+}
+
 func (r *entityResolver) FindManyUserByIDs(ctx context.Context, reps []*model.UserByIDsInput) ([]*user.User, error) {
-	return r.users.UsersByID(ctx, userIDs(reps))
+	return expectUsers(ctx)(r.users.UsersByID(ctx, userIDs(reps)))
 }
 
 func (r *Resolver) Entity() generated.EntityResolver { return &entityResolver{r} }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/graph/subgraph"
+	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/user"
 	"github.com/tradesage/tradesage/subgraphs/user/generated"
 	"github.com/tradesage/tradesage/subgraphs/user/model"
@@ -16,11 +17,30 @@ import (
 type Resolver struct{ users *user.Users }
 
 // New returns the subgraph's executable schema.
-func New(users *user.Users) graphql.ExecutableSchema {
-	return generated.NewExecutableSchema(generated.Config{
-		Resolvers:  &Resolver{users},
-		Directives: generated.DirectiveRoot{Authenticated: subgraph.Authenticated},
+func New(users *user.Users, permissions *permission.Permissions) graphql.ExecutableSchema {
+	schema := generated.NewExecutableSchema(generated.Config{
+		Resolvers: &Resolver{users},
+		Directives: generated.DirectiveRoot{
+			Authenticated: subgraph.Authenticated, RequiresScopes: subgraph.RequiresScopes(permissions),
+		},
 	})
+	return subgraph.WithValue(schema, batchesKey{}, func() any { return newBatches(users) })
+}
+
+func roleIDs(keys []*model.RoleByIDsInput) []uuid.UUID {
+	ids := make([]uuid.UUID, len(keys))
+	for i, key := range keys {
+		ids[i] = key.ID
+	}
+	return ids
+}
+
+func tenantIDs(keys []*model.TenantByIDsInput) []uuid.UUID {
+	ids := make([]uuid.UUID, len(keys))
+	for i, key := range keys {
+		ids[i] = key.ID
+	}
+	return ids
 }
 
 func userIDs(keys []*model.UserByIDsInput) []uuid.UUID {

@@ -3,6 +3,9 @@ package user
 import (
 	"context"
 
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/user"
 	"github.com/tradesage/tradesage/subgraphs/user/generated"
 	"github.com/tradesage/tradesage/subgraphs/user/model"
@@ -14,14 +17,36 @@ func (r *mutationResolver) UpdateProfile(ctx context.Context, input user.UpdateP
 }
 
 func (r *queryResolver) Me(ctx context.Context) (*user.User, error) {
-	return r.users.Me(ctx)
+	return expectOne(ctx)(r.users.Me(ctx))
+}
+
+func (r *queryResolver) User(ctx context.Context, id uuid.UUID) (*user.User, error) {
+	return expectOne(ctx)(r.users.UserByID(ctx, id))
+}
+
+func (r *queryResolver) Users(ctx context.Context, first *int, after *string, filter *user.UserFilterInput, sort *user.UserSort) (*page.Connection[*user.User], error) {
+	return expectPage(ctx)(r.users.List(ctx, user.List{Args: page.Args{First: first, After: after}, Filter: filter, Sort: sort}))
+}
+
+func (r *tenantResolver) Users(ctx context.Context, obj *user.Tenant, first *int, after *string, filter *user.UserFilterInput, sort *user.UserSort) (*page.Connection[*user.User], error) {
+	return expectPage(ctx)(r.users.List(ctx, user.List{Args: page.Args{First: first, After: after}, Filter: filter, Sort: sort}))
+}
+
+func (r *userResolver) Roles(ctx context.Context, obj *user.User) ([]*user.Role, error) {
+	return batchesOf(ctx).roles.Get(ctx, obj.ID)
 }
 
 func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }
 
 func (r *Resolver) Query() generated.QueryResolver { return &queryResolver{r} }
 
+func (r *Resolver) Tenant() generated.TenantResolver { return &tenantResolver{r} }
+
+func (r *Resolver) User() generated.UserResolver { return &userResolver{r} }
+
 type (
 	mutationResolver struct{ *Resolver }
 	queryResolver    struct{ *Resolver }
+	tenantResolver   struct{ *Resolver }
+	userResolver     struct{ *Resolver }
 )

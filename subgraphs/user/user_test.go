@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/permission"
+	"github.com/tradesage/tradesage/internal/session"
+	"github.com/tradesage/tradesage/internal/tenant"
 	"github.com/tradesage/tradesage/internal/user"
 	usergraph "github.com/tradesage/tradesage/subgraphs/user"
 )
@@ -35,8 +38,23 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	env := dbtest.New(t)
 	f := &fixture{Env: env, in: home{Tenant: env.Tenant(t)}}
-	f.server = subgraph.New("user", usergraph.New(user.New(user.Options{Store: env.DB.Store("svc_user"), Permissions: permission.New(permission.Options{Store: env.DB.Store("svc_user")})})),
-		subgraph.Options{Logger: slog.New(slog.DiscardHandler)})
+	store, quiet := env.DB.Store("svc_user"), slog.New(slog.DiscardHandler)
+	permissions := permission.New(permission.Options{Store: store})
+	invitations, err := tenant.NewInvitationMails([]byte(strings.Repeat("s", 32)), "https://tradesage.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	revocations, err := session.NewRevocations(session.RevocationsOptions{
+		Store: env.DB.PlatformStore("svc_router"), Redis: env.Redis, Prefix: env.Prefix, TokenLifetime: time.Minute, Logger: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := user.New(user.Options{Store: store, Permissions: permissions, Invitations: invitations, Announcer: revocations, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.server = subgraph.New("user", usergraph.New(users, permissions), subgraph.Options{Logger: quiet})
 	f.ada = f.person(t, f.in, "ada@acme.test")
 	return f
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -24,9 +25,13 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	AuditEvent() AuditEventResolver
 	Entity() EntityResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
+	Role() RoleResolver
+	Tenant() TenantResolver
+	User() UserResolver
 }
 
 type DirectiveRoot struct {
@@ -35,26 +40,118 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	AssignRolePayload struct {
+		User func(childComplexity int) int
+	}
+
+	AuditEvent struct {
+		Action    func(childComplexity int) int
+		Actor     func(childComplexity int) int
+		ActorID   func(childComplexity int) int
+		CreatedAt func(childComplexity int) int
+		Details   func(childComplexity int) int
+		ID        func(childComplexity int) int
+		RequestID func(childComplexity int) int
+		SessionID func(childComplexity int) int
+		Target    func(childComplexity int) int
+	}
+
+	AuditEventConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	AuditEventEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	CreateRolePayload struct {
+		Role func(childComplexity int) int
+	}
+
+	DeactivateUserPayload struct {
+		Pending func(childComplexity int) int
+		User    func(childComplexity int) int
+	}
+
 	Entity struct {
-		FindManyUserByIDs func(childComplexity int, reps []*model.UserByIDsInput) int
+		FindManyRoleByIDs   func(childComplexity int, reps []*model.RoleByIDsInput) int
+		FindManyTenantByIDs func(childComplexity int, reps []*model.TenantByIDsInput) int
+		FindManyUserByIDs   func(childComplexity int, reps []*model.UserByIDsInput) int
+	}
+
+	Invitation struct {
+		Email     func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Role      func(childComplexity int) int
+	}
+
+	InviteUserPayload struct {
+		Invitation func(childComplexity int) int
 	}
 
 	Mutation struct {
-		UpdateProfile func(childComplexity int, input user.UpdateProfileInput) int
+		AssignRole     func(childComplexity int, input user.AssignRoleInput) int
+		CreateRole     func(childComplexity int, input user.CreateRoleInput) int
+		DeactivateUser func(childComplexity int, input user.DeactivateUserInput) int
+		InviteUser     func(childComplexity int, input user.InviteUserInput) int
+		UnassignRole   func(childComplexity int, input user.UnassignRoleInput) int
+		UpdateProfile  func(childComplexity int, input user.UpdateProfileInput) int
+		UpdateRole     func(childComplexity int, input user.UpdateRoleInput) int
+	}
+
+	PageInfo struct {
+		EndCursor       func(childComplexity int) int
+		HasNextPage     func(childComplexity int) int
+		HasPreviousPage func(childComplexity int) int
+		StartCursor     func(childComplexity int) int
+	}
+
+	Permission struct {
+		Description func(childComplexity int) int
+		Held        func(childComplexity int) int
+		Name        func(childComplexity int) int
 	}
 
 	Query struct {
+		AuditEvents        func(childComplexity int, first *int, after *string, filter *user.AuditEventFilterInput) int
+		Can                func(childComplexity int, permission string) int
 		Me                 func(childComplexity int) int
+		Permissions        func(childComplexity int) int
+		Roles              func(childComplexity int) int
+		User               func(childComplexity int, id uuid.UUID) int
+		Users              func(childComplexity int, first *int, after *string, filter *user.UserFilterInput, sort *user.UserSort) int
 		__resolve__service func(childComplexity int) int
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
 	}
 
+	Role struct {
+		BuiltIn     func(childComplexity int) int
+		CreatedAt   func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Key         func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Permissions func(childComplexity int) int
+		Users       func(childComplexity int, first *int, after *string) int
+	}
+
 	Tenant struct {
-		ID func(childComplexity int) int
+		ID    func(childComplexity int) int
+		Users func(childComplexity int, first *int, after *string, filter *user.UserFilterInput, sort *user.UserSort) int
+	}
+
+	UnassignRolePayload struct {
+		User func(childComplexity int) int
 	}
 
 	UpdateProfilePayload struct {
 		User func(childComplexity int) int
+	}
+
+	UpdateRolePayload struct {
+		Role func(childComplexity int) int
 	}
 
 	User struct {
@@ -63,9 +160,21 @@ type ComplexityRoot struct {
 		Email       func(childComplexity int) int
 		ID          func(childComplexity int) int
 		Locale      func(childComplexity int) int
+		Roles       func(childComplexity int) int
+		State       func(childComplexity int) int
 		Tenant      func(childComplexity int) int
 		TimeZone    func(childComplexity int) int
 		UpdatedAt   func(childComplexity int) int
+	}
+
+	UserConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	UserEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	_Service struct {
@@ -87,6 +196,136 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	_ = ec
 	switch typeName + "." + field {
 
+	case "AssignRolePayload.user":
+		if e.ComplexityRoot.AssignRolePayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssignRolePayload.User(childComplexity), true
+
+	case "AuditEvent.action":
+		if e.ComplexityRoot.AuditEvent.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.Action(childComplexity), true
+	case "AuditEvent.actor":
+		if e.ComplexityRoot.AuditEvent.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.Actor(childComplexity), true
+	case "AuditEvent.actorId":
+		if e.ComplexityRoot.AuditEvent.ActorID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.ActorID(childComplexity), true
+	case "AuditEvent.createdAt":
+		if e.ComplexityRoot.AuditEvent.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.CreatedAt(childComplexity), true
+	case "AuditEvent.details":
+		if e.ComplexityRoot.AuditEvent.Details == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.Details(childComplexity), true
+	case "AuditEvent.id":
+		if e.ComplexityRoot.AuditEvent.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.ID(childComplexity), true
+	case "AuditEvent.requestId":
+		if e.ComplexityRoot.AuditEvent.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.RequestID(childComplexity), true
+	case "AuditEvent.sessionId":
+		if e.ComplexityRoot.AuditEvent.SessionID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.SessionID(childComplexity), true
+	case "AuditEvent.target":
+		if e.ComplexityRoot.AuditEvent.Target == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.Target(childComplexity), true
+
+	case "AuditEventConnection.edges":
+		if e.ComplexityRoot.AuditEventConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEventConnection.Edges(childComplexity), true
+	case "AuditEventConnection.pageInfo":
+		if e.ComplexityRoot.AuditEventConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEventConnection.PageInfo(childComplexity), true
+
+	case "AuditEventEdge.cursor":
+		if e.ComplexityRoot.AuditEventEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEventEdge.Cursor(childComplexity), true
+	case "AuditEventEdge.node":
+		if e.ComplexityRoot.AuditEventEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEventEdge.Node(childComplexity), true
+
+	case "CreateRolePayload.role":
+		if e.ComplexityRoot.CreateRolePayload.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateRolePayload.Role(childComplexity), true
+
+	case "DeactivateUserPayload.pending":
+		if e.ComplexityRoot.DeactivateUserPayload.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeactivateUserPayload.Pending(childComplexity), true
+	case "DeactivateUserPayload.user":
+		if e.ComplexityRoot.DeactivateUserPayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeactivateUserPayload.User(childComplexity), true
+
+	case "Entity.findManyRoleByIDs":
+		if e.ComplexityRoot.Entity.FindManyRoleByIDs == nil {
+			break
+		}
+
+		args, err := ec.field_Entity_findManyRoleByIDs_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Entity.FindManyRoleByIDs(childComplexity, args["reps"].([]*model.RoleByIDsInput)), true
+	case "Entity.findManyTenantByIDs":
+		if e.ComplexityRoot.Entity.FindManyTenantByIDs == nil {
+			break
+		}
+
+		args, err := ec.field_Entity_findManyTenantByIDs_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Entity.FindManyTenantByIDs(childComplexity, args["reps"].([]*model.TenantByIDsInput)), true
 	case "Entity.findManyUserByIDs":
 		if e.ComplexityRoot.Entity.FindManyUserByIDs == nil {
 			break
@@ -99,6 +338,93 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Entity.FindManyUserByIDs(childComplexity, args["reps"].([]*model.UserByIDsInput)), true
 
+	case "Invitation.email":
+		if e.ComplexityRoot.Invitation.Email == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Email(childComplexity), true
+	case "Invitation.expiresAt":
+		if e.ComplexityRoot.Invitation.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.ExpiresAt(childComplexity), true
+	case "Invitation.id":
+		if e.ComplexityRoot.Invitation.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.ID(childComplexity), true
+	case "Invitation.role":
+		if e.ComplexityRoot.Invitation.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Role(childComplexity), true
+
+	case "InviteUserPayload.invitation":
+		if e.ComplexityRoot.InviteUserPayload.Invitation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InviteUserPayload.Invitation(childComplexity), true
+
+	case "Mutation.assignRole":
+		if e.ComplexityRoot.Mutation.AssignRole == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_assignRole_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AssignRole(childComplexity, args["input"].(user.AssignRoleInput)), true
+	case "Mutation.createRole":
+		if e.ComplexityRoot.Mutation.CreateRole == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createRole_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateRole(childComplexity, args["input"].(user.CreateRoleInput)), true
+	case "Mutation.deactivateUser":
+		if e.ComplexityRoot.Mutation.DeactivateUser == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deactivateUser_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeactivateUser(childComplexity, args["input"].(user.DeactivateUserInput)), true
+	case "Mutation.inviteUser":
+		if e.ComplexityRoot.Mutation.InviteUser == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_inviteUser_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.InviteUser(childComplexity, args["input"].(user.InviteUserInput)), true
+	case "Mutation.unassignRole":
+		if e.ComplexityRoot.Mutation.UnassignRole == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_unassignRole_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UnassignRole(childComplexity, args["input"].(user.UnassignRoleInput)), true
 	case "Mutation.updateProfile":
 		if e.ComplexityRoot.Mutation.UpdateProfile == nil {
 			break
@@ -110,6 +436,84 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateProfile(childComplexity, args["input"].(user.UpdateProfileInput)), true
+	case "Mutation.updateRole":
+		if e.ComplexityRoot.Mutation.UpdateRole == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateRole_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateRole(childComplexity, args["input"].(user.UpdateRoleInput)), true
+
+	case "PageInfo.endCursor":
+		if e.ComplexityRoot.PageInfo.EndCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.EndCursor(childComplexity), true
+	case "PageInfo.hasNextPage":
+		if e.ComplexityRoot.PageInfo.HasNextPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasNextPage(childComplexity), true
+	case "PageInfo.hasPreviousPage":
+		if e.ComplexityRoot.PageInfo.HasPreviousPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasPreviousPage(childComplexity), true
+	case "PageInfo.startCursor":
+		if e.ComplexityRoot.PageInfo.StartCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
+	case "Permission.description":
+		if e.ComplexityRoot.Permission.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Permission.Description(childComplexity), true
+	case "Permission.held":
+		if e.ComplexityRoot.Permission.Held == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Permission.Held(childComplexity), true
+	case "Permission.name":
+		if e.ComplexityRoot.Permission.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Permission.Name(childComplexity), true
+
+	case "Query.auditEvents":
+		if e.ComplexityRoot.Query.AuditEvents == nil {
+			break
+		}
+
+		args, err := ec.field_Query_auditEvents_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.AuditEvents(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*user.AuditEventFilterInput)), true
+	case "Query.can":
+		if e.ComplexityRoot.Query.Can == nil {
+			break
+		}
+
+		args, err := ec.field_Query_can_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Can(childComplexity, args["permission"].(string)), true
 
 	case "Query.me":
 		if e.ComplexityRoot.Query.Me == nil {
@@ -117,6 +521,40 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Me(childComplexity), true
+	case "Query.permissions":
+		if e.ComplexityRoot.Query.Permissions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Permissions(childComplexity), true
+	case "Query.roles":
+		if e.ComplexityRoot.Query.Roles == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Roles(childComplexity), true
+	case "Query.user":
+		if e.ComplexityRoot.Query.User == nil {
+			break
+		}
+
+		args, err := ec.field_Query_user_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.User(childComplexity, args["id"].(uuid.UUID)), true
+	case "Query.users":
+		if e.ComplexityRoot.Query.Users == nil {
+			break
+		}
+
+		args, err := ec.field_Query_users_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*user.UserFilterInput), args["sort"].(*user.UserSort)), true
 	case "Query._service":
 		if e.ComplexityRoot.Query.__resolve__service == nil {
 			break
@@ -135,12 +573,78 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.__resolve_entities(childComplexity, args["representations"].([]map[string]any)), true
 
+	case "Role.builtIn":
+		if e.ComplexityRoot.Role.BuiltIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.BuiltIn(childComplexity), true
+	case "Role.createdAt":
+		if e.ComplexityRoot.Role.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.CreatedAt(childComplexity), true
+	case "Role.id":
+		if e.ComplexityRoot.Role.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.ID(childComplexity), true
+	case "Role.key":
+		if e.ComplexityRoot.Role.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.Key(childComplexity), true
+	case "Role.name":
+		if e.ComplexityRoot.Role.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.Name(childComplexity), true
+	case "Role.permissions":
+		if e.ComplexityRoot.Role.Permissions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.Permissions(childComplexity), true
+	case "Role.users":
+		if e.ComplexityRoot.Role.Users == nil {
+			break
+		}
+
+		args, err := ec.field_Role_users_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Role.Users(childComplexity, args["first"].(*int), args["after"].(*string)), true
+
 	case "Tenant.id":
 		if e.ComplexityRoot.Tenant.ID == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Tenant.ID(childComplexity), true
+	case "Tenant.users":
+		if e.ComplexityRoot.Tenant.Users == nil {
+			break
+		}
+
+		args, err := ec.field_Tenant_users_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Tenant.Users(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*user.UserFilterInput), args["sort"].(*user.UserSort)), true
+
+	case "UnassignRolePayload.user":
+		if e.ComplexityRoot.UnassignRolePayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnassignRolePayload.User(childComplexity), true
 
 	case "UpdateProfilePayload.user":
 		if e.ComplexityRoot.UpdateProfilePayload.User == nil {
@@ -148,6 +652,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.UpdateProfilePayload.User(childComplexity), true
+
+	case "UpdateRolePayload.role":
+		if e.ComplexityRoot.UpdateRolePayload.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateRolePayload.Role(childComplexity), true
 
 	case "User.createdAt":
 		if e.ComplexityRoot.User.CreatedAt == nil {
@@ -179,6 +690,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.Locale(childComplexity), true
+	case "User.roles":
+		if e.ComplexityRoot.User.Roles == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.Roles(childComplexity), true
+	case "User.state":
+		if e.ComplexityRoot.User.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.State(childComplexity), true
 	case "User.tenant":
 		if e.ComplexityRoot.User.Tenant == nil {
 			break
@@ -198,6 +721,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.User.UpdatedAt(childComplexity), true
 
+	case "UserConnection.edges":
+		if e.ComplexityRoot.UserConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserConnection.Edges(childComplexity), true
+	case "UserConnection.pageInfo":
+		if e.ComplexityRoot.UserConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserConnection.PageInfo(childComplexity), true
+
+	case "UserEdge.cursor":
+		if e.ComplexityRoot.UserEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserEdge.Cursor(childComplexity), true
+	case "UserEdge.node":
+		if e.ComplexityRoot.UserEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserEdge.Node(childComplexity), true
+
 	case "_Service.sdl":
 		if e.ComplexityRoot._Service.SDL == nil {
 			break
@@ -213,8 +762,18 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAssignRoleInput,
+		ec.unmarshalInputAuditEventFilterInput,
+		ec.unmarshalInputCreateRoleInput,
+		ec.unmarshalInputDeactivateUserInput,
+		ec.unmarshalInputInviteUserInput,
+		ec.unmarshalInputRoleByIDsInput,
+		ec.unmarshalInputTenantByIDsInput,
+		ec.unmarshalInputUnassignRoleInput,
 		ec.unmarshalInputUpdateProfileInput,
+		ec.unmarshalInputUpdateRoleInput,
 		ec.unmarshalInputUserByIDsInput,
+		ec.unmarshalInputUserFilterInput,
 	)
 	first := true
 
@@ -290,10 +849,301 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../people.graphqls", Input: `extend type Mutation {
+  """
+  Invites somebody to the tenant by mail. An open invitation of the same address is
+  withdrawn. For callers with the permission users:invite who hold every permission
+  of the role. The address of a user is CONFLICT; beyond 1,000 open invitations the
+  answer is QUOTA_EXCEEDED.
+  """
+  inviteUser(
+    "Whom to invite, and as what."
+    input: InviteUserInput!
+  ): InviteUserPayload! @authenticated @requiresScopes(scopes: [["users:invite"]])
+
+  """
+  Closes the tenant to a user and ends their sessions in it. Who is deactivated
+  already stays so. For callers with the permission users:manage who hold every
+  permission that the user holds. Oneself is INVALID_INPUT, the last active owner
+  CONFLICT.
+  """
+  deactivateUser(
+    "Whom to deactivate."
+    input: DeactivateUserInput!
+  ): DeactivateUserPayload! @authenticated @requiresScopes(scopes: [["users:manage"]])
+}
+
+"Somebody to invite."
+input InviteUserInput {
+  "The e-mail address that the invitation is sent to."
+  email: String!
+  "The key of the role that the person gets by accepting, as \"trader\"."
+  role: String!
+}
+
+"What inviteUser answers."
+type InviteUserPayload {
+  "The invitation. Its code is in the mail alone."
+  invitation: Invitation!
+}
+
+"An invitation to the tenant that was sent by mail."
+type Invitation {
+  "The invitation's id."
+  id: ID!
+  "The e-mail address that it was sent to."
+  email: String!
+  "The role that the person gets by accepting."
+  role: Role!
+  "When it can no longer be accepted."
+  expiresAt: DateTime!
+}
+
+"A user to deactivate."
+input DeactivateUserInput {
+  "The user's id."
+  userId: ID!
+}
+
+"What deactivateUser answers."
+type DeactivateUserPayload {
+  "The user, now DEACTIVATED."
+  user: User!
+  """
+  Whether some part of the service had not yet confirmed the end of the user's
+  sessions when this was answered. It follows within two seconds.
+  """
+  pending: Boolean!
+}
+`, BuiltIn: false},
+	{Name: "../record.graphqls", Input: `extend type Query {
+  """
+  The tenant's record of what was done, the newest first. For callers with the
+  permission audit:read.
+  """
+  auditEvents(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+    "Keep the events that fit all of this; all if left out."
+    filter: AuditEventFilterInput
+  ): AuditEventConnection! @authenticated @requiresScopes(scopes: [["audit:read"]])
+}
+
+"Any JSON value."
+scalar JSON @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc8259")
+
+"One entry of the tenant's record. It never changes."
+type AuditEvent {
+  "The event's id."
+  id: ID!
+  "What was done, as \"user.invite\"."
+  action: String!
+  "What it was done to, as an id or a key; empty if it is clear from the action."
+  target: String!
+  """
+  Who did it; null for what the platform did by itself, for who is no user of the
+  tenant, and without the permission users:read for everybody but oneself.
+  """
+  actor: User
+  "The id of who did it; null for what the platform did by itself."
+  actorId: ID
+  "The id of the session in which it was done; null if there was none."
+  sessionId: ID
+  "The id of the request that caused it; empty if there was none."
+  requestId: String!
+  "More about it, an object whose fields depend on the action."
+  details: JSON!
+  "When it was done."
+  createdAt: DateTime!
+}
+
+"Which events to keep. A field that is left out keeps all."
+input AuditEventFilterInput {
+  "What was done, as \"user.invite\"."
+  action: String
+  "The id of who did it."
+  actor: ID
+  "The earliest moment to keep."
+  from: DateTime
+  "The moment before which to keep."
+  to: DateTime
+}
+
+"A page of the record."
+type AuditEventConnection {
+  "The events of the page in order, each with its cursor."
+  edges: [AuditEventEdge!]!
+  "Where the page lies in the list."
+  pageInfo: PageInfo!
+}
+
+"An event and its place in the list."
+type AuditEventEdge {
+  "The event."
+  node: AuditEvent!
+  "The opaque cursor of this event, for after."
+  cursor: String!
+}
+`, BuiltIn: false},
+	{Name: "../roles.graphqls", Input: `extend type Query {
+  """
+  The tenant's roles, the built-in ones first; at most 100. For callers with the
+  permission roles:read.
+  """
+  roles: [Role!]! @authenticated @requiresScopes(scopes: [["roles:read"]])
+  "Every permission there is, less than 100, and whether the caller holds it."
+  permissions: [Permission!]! @authenticated
+  "Whether the caller holds a permission; false for one that does not exist."
+  can(
+    "The permission's name, as \"users:read\"."
+    permission: String!
+  ): Boolean! @authenticated
+}
+
+extend type Mutation {
+  """
+  Makes a role, which nobody holds yet. For callers with the permission
+  roles:manage who hold every permission of the role. A key that is taken is
+  CONFLICT; beyond 100 roles the answer is QUOTA_EXCEEDED.
+  """
+  createRole(
+    "The role to make."
+    input: CreateRoleInput!
+  ): CreateRolePayload! @authenticated @requiresScopes(scopes: [["roles:manage"]])
+
+  """
+  Changes a role; what its holders may do changes with their next request. What the
+  input leaves out or gives as null stays as it is. For callers with the permission
+  roles:manage who hold every permission that the role had and gets. A built-in
+  role is CONFLICT.
+  """
+  updateRole(
+    "What to change."
+    input: UpdateRoleInput!
+  ): UpdateRolePayload! @authenticated @requiresScopes(scopes: [["roles:manage"]])
+
+  """
+  Gives a user a role, beside those they hold. Who holds it already keeps it. For
+  callers with the permission roles:manage who hold every permission of the role.
+  """
+  assignRole(
+    "Who gets which role."
+    input: AssignRoleInput!
+  ): AssignRolePayload! @authenticated @requiresScopes(scopes: [["roles:manage"]])
+
+  """
+  Takes a role from a user. Who does not hold it stays as they are. For callers
+  with the permission roles:manage who hold every permission of the role. The last
+  active owner is CONFLICT.
+  """
+  unassignRole(
+    "Who loses which role."
+    input: UnassignRoleInput!
+  ): UnassignRolePayload! @authenticated @requiresScopes(scopes: [["roles:manage"]])
+}
+
+"A named set of permissions that users of the tenant may hold."
+type Role @key(fields: "id") {
+  "The role's id."
+  id: ID!
+  "What inputs call the role, as \"trader\". It never changes."
+  key: String!
+  "The name that people see."
+  name: String!
+  "The names of the permissions, in order; less than 100."
+  permissions: [String!]!
+  "Whether the role comes with every tenant. Such roles are fixed."
+  builtIn: Boolean!
+  "When the role was made."
+  createdAt: DateTime!
+  "The users who hold the role, by id. For callers with the permission users:read."
+  users(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+  ): UserConnection! @authenticated @requiresScopes(scopes: [["users:read"]])
+}
+
+"Something that a role may allow."
+type Permission {
+  "The permission's name, thing:verb, as \"users:read\"."
+  name: String!
+  "What it allows."
+  description: String!
+  "Whether the caller holds it, by any of their roles."
+  held: Boolean!
+}
+
+"A role to make."
+input CreateRoleInput {
+  """
+  What inputs will call the role: a lower-case letter, then at most 62 lower-case
+  letters, digits, hyphens and underscores. It must be free and never changes.
+  """
+  key: String!
+  "The name that people see: 1 to 100 printable characters."
+  name: String!
+  "The names of at most 100 permissions, each one that the caller holds."
+  permissions: [String!]!
+}
+
+"What createRole answers."
+type CreateRolePayload {
+  "The role."
+  role: Role!
+}
+
+"A change of a role. At least one of name and permissions must be given."
+input UpdateRoleInput {
+  "The key of the role."
+  role: String!
+  "The name that people see: 1 to 100 printable characters."
+  name: String
+  "The names of at most 100 permissions, which take the place of the present ones."
+  permissions: [String!]
+}
+
+"What updateRole answers."
+type UpdateRolePayload {
+  "The changed role."
+  role: Role!
+}
+
+"A user and a role to give them."
+input AssignRoleInput {
+  "The user's id."
+  userId: ID!
+  "The key of the role."
+  role: String!
+}
+
+"What assignRole answers."
+type AssignRolePayload {
+  "The user with the role."
+  user: User!
+}
+
+"A user and a role to take from them."
+input UnassignRoleInput {
+  "The user's id."
+  userId: ID!
+  "The key of the role."
+  role: String!
+}
+
+"What unassignRole answers."
+type UnassignRolePayload {
+  "The user without the role."
+  user: User!
+}
+`, BuiltIn: false},
 	{Name: "../user.graphqls", Input: `extend schema
   @link(
     url: "https://specs.apollo.dev/federation/v2.5"
-    import: ["@key", "@shareable", "@authenticated"]
+    import: ["@key", "@shareable", "@authenticated", "@requiresScopes"]
   )
 
 "A moment in UTC, as 2026-01-31T23:59:59.123456Z (RFC 3339)."
@@ -302,6 +1152,28 @@ scalar DateTime @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 type Query {
   "The user who is signed in, in the tenant of the access token."
   me: User! @authenticated
+  """
+  A user of the tenant; null if it has none of this id. For callers with the
+  permission users:read, and for oneself.
+  """
+  user(
+    "The user's id."
+    id: ID!
+  ): User @authenticated
+  """
+  The tenant's users. For callers with the permission users:read. A page continues
+  in the order in which it began: a cursor of another order is INVALID_INPUT.
+  """
+  users(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+    "Keep the users that fit all of this; everybody if left out."
+    filter: UserFilterInput
+    "The order."
+    sort: UserSort = CREATED_AT_ASC
+  ): UserConnection! @authenticated @requiresScopes(scopes: [["users:read"]])
 }
 
 type Mutation {
@@ -327,6 +1199,13 @@ type User @key(fields: "id") {
   locale: String!
   "The user's time zone, a name of the IANA database as \"Europe/Berlin\"."
   timeZone: String!
+  "Whether the user may sign in to the tenant."
+  state: UserState!
+  """
+  The roles that the user holds in this tenant, the built-in ones first; at most
+  100. Who sees the user sees them.
+  """
+  roles: [Role!]!
   "When the user joined the tenant."
   createdAt: DateTime!
   "When the profile was last changed."
@@ -335,10 +1214,32 @@ type User @key(fields: "id") {
   tenant: Tenant!
 }
 
+"Whether a user may sign in to the tenant."
+enum UserState {
+  "The user may sign in."
+  ACTIVE
+  "The user may not sign in. What they did stays on record."
+  DEACTIVATED
+}
+
 "An organisation with data, users and settings of its own."
-type Tenant @key(fields: "id", resolvable: false) {
+type Tenant @key(fields: "id") {
   "The tenant's id."
   id: ID!
+  """
+  The tenant's users. For callers with the permission users:read. A page continues
+  in the order in which it began: a cursor of another order is INVALID_INPUT.
+  """
+  users(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+    "Keep the users that fit all of this; everybody if left out."
+    filter: UserFilterInput
+    "The order."
+    sort: UserSort = CREATED_AT_ASC
+  ): UserConnection! @authenticated @requiresScopes(scopes: [["users:read"]])
 }
 
 "A change of one's own profile. At least one field must be given."
@@ -358,6 +1259,63 @@ input UpdateProfileInput {
 type UpdateProfilePayload {
   "The user with the changed profile."
   user: User!
+}
+
+"Which users to keep. A field that is left out keeps everybody."
+input UserFilterInput {
+  """
+  A part of the display name or of the e-mail address, upper and lower case alike;
+  at most 100 characters.
+  """
+  search: String
+  "The state to be in."
+  state: UserState
+  "The key of a role to hold, as \"trader\"."
+  role: String
+}
+
+"An order of users. Text is compared by code points, upper and lower case alike."
+enum UserSort {
+  "By the time of joining, the first first."
+  CREATED_AT_ASC
+  "By the time of joining, the last first."
+  CREATED_AT_DESC
+  "By e-mail address, from a to z."
+  EMAIL_ASC
+  "By e-mail address, from z to a."
+  EMAIL_DESC
+  "By display name, from a to z; those without a name first."
+  NAME_ASC
+  "By display name, from z to a; those without a name last."
+  NAME_DESC
+}
+
+"A page of users."
+type UserConnection {
+  "The users of the page in order, each with its cursor."
+  edges: [UserEdge!]!
+  "Where the page lies in the list."
+  pageInfo: PageInfo!
+}
+
+"A user and its place in the list."
+type UserEdge {
+  "The user."
+  node: User!
+  "The opaque cursor of this user, for after."
+  cursor: String!
+}
+
+"Where a page lies in its list."
+type PageInfo @shareable {
+  "Whether there are more items after this page."
+  hasNextPage: Boolean!
+  "Whether there are items before this page."
+  hasPreviousPage: Boolean!
+  "The cursor of the first item; null if the page is empty."
+  startCursor: String
+  "The cursor of the last item; null if the page is empty."
+  endCursor: String
 }
 `, BuiltIn: false},
 	{Name: "../../../federation/directives.graphql", Input: `
@@ -414,7 +1372,15 @@ type UpdateProfilePayload {
 `, BuiltIn: true},
 	{Name: "../../../federation/entity.graphql", Input: `
 # a union of all types that use the @key directive
-union _Entity = Tenant | User
+union _Entity = Role | Tenant | User
+
+input RoleByIDsInput {
+	ID: ID!
+}
+
+input TenantByIDsInput {
+	ID: ID!
+}
 
 input UserByIDsInput {
 	ID: ID!
@@ -422,6 +1388,8 @@ input UserByIDsInput {
 
 # fake type to build resolver interfaces for users to implement
 type Entity {
+	findManyRoleByIDs(reps: [RoleByIDsInput]!): [Role]
+	findManyTenantByIDs(reps: [TenantByIDsInput]!): [Tenant]
 	findManyUserByIDs(reps: [UserByIDsInput]!): [User]
 }
 
@@ -441,12 +1409,160 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AssignRolePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_AssignRolePayload_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignRolePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_AuditEvent_id(ctx, field)
+	case "action":
+		return ec.fieldContext_AuditEvent_action(ctx, field)
+	case "target":
+		return ec.fieldContext_AuditEvent_target(ctx, field)
+	case "actor":
+		return ec.fieldContext_AuditEvent_actor(ctx, field)
+	case "actorId":
+		return ec.fieldContext_AuditEvent_actorId(ctx, field)
+	case "sessionId":
+		return ec.fieldContext_AuditEvent_sessionId(ctx, field)
+	case "requestId":
+		return ec.fieldContext_AuditEvent_requestId(ctx, field)
+	case "details":
+		return ec.fieldContext_AuditEvent_details(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_AuditEvent_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEventConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AuditEventConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AuditEventConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEventConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEventEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_AuditEventEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_AuditEventEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEventEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateRolePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "role":
+		return ec.fieldContext_CreateRolePayload_role(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateRolePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DeactivateUserPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_DeactivateUserPayload_user(ctx, field)
+	case "pending":
+		return ec.fieldContext_DeactivateUserPayload_pending(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeactivateUserPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Invitation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Invitation_id(ctx, field)
+	case "email":
+		return ec.fieldContext_Invitation_email(ctx, field)
+	case "role":
+		return ec.fieldContext_Invitation_role(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Invitation_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Invitation", field.Name)
+}
+
+func (ec *executionContext) childFields_InviteUserPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitation":
+		return ec.fieldContext_InviteUserPayload_invitation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InviteUserPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hasNextPage":
+		return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+	case "hasPreviousPage":
+		return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+	case "startCursor":
+		return ec.fieldContext_PageInfo_startCursor(ctx, field)
+	case "endCursor":
+		return ec.fieldContext_PageInfo_endCursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_Permission(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Permission_name(ctx, field)
+	case "description":
+		return ec.fieldContext_Permission_description(ctx, field)
+	case "held":
+		return ec.fieldContext_Permission_held(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Permission", field.Name)
+}
+
+func (ec *executionContext) childFields_Role(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Role_id(ctx, field)
+	case "key":
+		return ec.fieldContext_Role_key(ctx, field)
+	case "name":
+		return ec.fieldContext_Role_name(ctx, field)
+	case "permissions":
+		return ec.fieldContext_Role_permissions(ctx, field)
+	case "builtIn":
+		return ec.fieldContext_Role_builtIn(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Role_createdAt(ctx, field)
+	case "users":
+		return ec.fieldContext_Role_users(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Role", field.Name)
+}
+
 func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
 		return ec.fieldContext_Tenant_id(ctx, field)
+	case "users":
+		return ec.fieldContext_Tenant_users(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Tenant", field.Name)
+}
+
+func (ec *executionContext) childFields_UnassignRolePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_UnassignRolePayload_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnassignRolePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdateProfilePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -455,6 +1571,14 @@ func (ec *executionContext) childFields_UpdateProfilePayload(ctx context.Context
 		return ec.fieldContext_UpdateProfilePayload_user(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UpdateProfilePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateRolePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "role":
+		return ec.fieldContext_UpdateRolePayload_role(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateRolePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -469,6 +1593,10 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_locale(ctx, field)
 	case "timeZone":
 		return ec.fieldContext_User_timeZone(ctx, field)
+	case "state":
+		return ec.fieldContext_User_state(ctx, field)
+	case "roles":
+		return ec.fieldContext_User_roles(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "updatedAt":
@@ -477,6 +1605,26 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_tenant(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
+}
+
+func (ec *executionContext) childFields_UserConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_UserConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_UserConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_UserEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_UserEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_UserEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserEdge", field.Name)
 }
 
 func (ec *executionContext) childFields__Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

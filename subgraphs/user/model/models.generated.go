@@ -8,16 +8,63 @@ import (
 	"github.com/tradesage/tradesage/internal/user"
 )
 
+// What assignRole answers.
+type AssignRolePayload struct {
+	// The user with the role.
+	User *user.User `json:"user"`
+}
+
+// What createRole answers.
+type CreateRolePayload struct {
+	// The role.
+	Role *user.Role `json:"role"`
+}
+
+// What deactivateUser answers.
+type DeactivateUserPayload struct {
+	// The user, now DEACTIVATED.
+	User *user.User `json:"user"`
+	// Whether some part of the service had not yet confirmed the end of the user's
+	// sessions when this was answered. It follows within two seconds.
+	Pending bool `json:"pending"`
+}
+
+// What inviteUser answers.
+type InviteUserPayload struct {
+	// The invitation. Its code is in the mail alone.
+	Invitation *user.Invitation `json:"invitation"`
+}
+
 type Mutation struct {
 }
 
 type Query struct {
 }
 
+type RoleByIDsInput struct {
+	ID uuid.UUID `json:"ID"`
+}
+
+type TenantByIDsInput struct {
+	ID uuid.UUID `json:"ID"`
+}
+
+// What unassignRole answers.
+type UnassignRolePayload struct {
+	// The user without the role.
+	User *user.User `json:"user"`
+}
+
 // What updateProfile answers.
 type UpdateProfilePayload struct {
 	// The user with the changed profile.
 	User *user.User `json:"user"`
+}
+
+// What updateRole answers.
+type UpdateRolePayload struct {
+	// The changed role.
+	Role *user.Role `json:"role"`
 }
 
 type UserByIDsInput struct {

@@ -1,0 +1,139 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/tenantdb"
+	"github.com/tradesage/tradesage/internal/audit"
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/input"
+	"github.com/tradesage/tradesage/internal/mail"
+	"github.com/tradesage/tradesage/internal/tenant"
+)
+
+// maxInvitations is how many invitations of a tenant may be open at a time.
+const maxInvitations = 1000
+
+// InviteUserInput is somebody to invite. Role is a role's key.
+type InviteUserInput struct{ Email, Role string }
+
+// Invitation is an invitation that was sent.
+type Invitation struct {
+	ID    uuid.UUID
+	Email string
+	Role  *Role
+	// ExpiresAt is when it can no longer be accepted.
+	ExpiresAt time.Time
+}
+
+// InviteUser invites somebody to the caller's tenant by mail and records
+// user.invite. An open invitation of the same address is withdrawn. The caller
+// needs users:invite and every permission of the role.
+//
+// UNAUTHENTICATED; FORBIDDEN; INVALID_INPUT that names the field; CONFLICT of
+// input.email for who is a user already; QUOTA_EXCEEDED beyond 1,000 open
+// invitations.
+func (u *Users) InviteUser(ctx context.Context, in InviteUserInput) (*Invitation, error) {
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	email, err := input.Email("input.email", in.Email)
+	if err != nil {
+		return nil, err
+	}
+	own, err := u.store.PlatformFor(caller.Tenant).GetTenant(ctx, caller.Tenant.ID())
+	if err != nil {
+		return nil, fmt.Errorf("tenant %s: %w", caller.Tenant, err)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	made := &Invitation{ID: id, Email: email, ExpiresAt: u.now().Add(tenant.InvitationLife).UTC().Truncate(time.Microsecond)}
+	letter := tenant.Invitation{ID: id, Tenant: own.ID, Email: email, ExpiresAt: made.ExpiresAt}
+	if own.Name != nil {
+		letter.TenantName = *own.Name
+	}
+	err = u.change(ctx, tenant.UsersInvite, func(c change) error {
+		role, err := c.role("input.role", in.Role)
+		if err != nil {
+			return err
+		}
+		if err := c.mayGive(role.Permissions); err != nil {
+			return err
+		}
+		if err := c.mayInvite(ctx, u.now(), email); err != nil {
+			return err
+		}
+		made.Role, letter.Role = roleFromRow(role), role.Name
+		if _, err := c.q.WithdrawInvitations(ctx, email); err != nil {
+			return err
+		}
+		if err := c.q.UpsertInvitation(ctx, tenantdb.UpsertInvitationParams{
+			ID: id, Email: email, RoleKey: role.Key, CodeHash: u.invitations.CodeHash(own.ID, id),
+			InvitedBy: &c.caller.Subject, ExpiresAt: made.ExpiresAt,
+		}); err != nil {
+			return err
+		}
+		if err := u.mail(ctx, c, letter); err != nil {
+			return err
+		}
+		return audit.RecordTenant(ctx, c.q, audit.Event{
+			Action: "user.invite", Target: id.String(), Details: map[string]any{"email": email, "role": role.Key},
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("invite: %w", err)
+	}
+	return made, nil
+}
+
+// mayInvite answers CONFLICT for the address of a user, and QUOTA_EXCEEDED.
+func (c change) mayInvite(ctx context.Context, now time.Time, email string) error {
+	switch existing, err := c.q.GetUserByEmail(ctx, email); {
+	case errors.Is(err, db.ErrNotFound):
+	case err != nil:
+		return fmt.Errorf("user by address: %w", err)
+	case existing.State == "active":
+		return fault.Conflict("input.email", "this person is a user of the tenant already")
+	default:
+		return fault.Conflict("input.email", "this person is a user of the tenant who was deactivated")
+	}
+	open, err := c.q.CountOpenInvitations(ctx, now)
+	if err != nil {
+		return fmt.Errorf("open invitations: %w", err)
+	}
+	if open >= maxInvitations {
+		return fault.New(fault.CodeQuotaExceeded, fmt.Sprintf("a tenant has at most %d open invitations", maxInvitations))
+	}
+	return nil
+}
+
+// mail hands the letter to the outbox, in the change's transaction.
+func (u *Users) mail(ctx context.Context, c change, letter tenant.Invitation) error {
+	inviter, err := c.q.GetUser(ctx, c.caller.Subject)
+	if err != nil {
+		return fmt.Errorf("user %s: %w", c.caller.Subject, err)
+	}
+	letter.InvitedBy = inviter.DisplayName
+	if letter.InvitedBy == "" {
+		letter.InvitedBy = inviter.Email
+	}
+	message, err := u.invitations.Message(letter)
+	if err != nil {
+		return err
+	}
+	body, err := message.Encode()
+	if err != nil {
+		return err
+	}
+	return c.q.Emit(ctx, mail.Kind, body)
+}

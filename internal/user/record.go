@@ -1,0 +1,76 @@
+package user
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db/tenantdb"
+	"github.com/tradesage/tradesage/internal/page"
+	"github.com/tradesage/tradesage/internal/tenant"
+)
+
+// AuditEvent is one entry of the tenant's record.
+type AuditEvent struct {
+	// ID is a UUIDv7: ids sort by time.
+	ID uuid.UUID
+	// ActorID is who did it; nil for what the platform did by itself.
+	ActorID *uuid.UUID
+	// SessionID is the session that it was done in.
+	SessionID *uuid.UUID
+	// Action is what was done, as "user.invite"; Target to what.
+	Action, Target, RequestID string
+	Details                   json.RawMessage
+	CreatedAt                 time.Time
+}
+
+// AuditEventConnection is a page of events; its name and AuditEventEdge's are
+// the API's, which binds types by name.
+type AuditEventConnection = page.Connection[*AuditEvent]
+
+// AuditEventEdge is one event of a page.
+type AuditEventEdge = page.Edge[*AuditEvent]
+
+// AuditEventFilterInput keeps the events that fit all of it; nil fits all.
+type AuditEventFilterInput struct {
+	Action *string
+	Actor  *uuid.UUID
+	// From is included, To is not.
+	From, To *time.Time
+}
+
+// AuditEvents returns a page of the tenant's record, the newest first. The caller
+// needs audit:read.
+//
+// UNAUTHENTICATED without a caller; FORBIDDEN; INVALID_INPUT of first or after.
+func (u *Users) AuditEvents(ctx context.Context, args page.Args, filter *AuditEventFilterInput) (*AuditEventConnection, error) {
+	caller, err := u.permissions.Require(ctx, tenant.AuditRead)
+	if err != nil {
+		return nil, err
+	}
+	limit, err := args.Limit()
+	if err != nil {
+		return nil, err
+	}
+	params := tenantdb.ListAuditEventsParams{PageSize: int32(limit) + 1}
+	if params.After, err = args.AfterID(); err != nil {
+		return nil, err
+	}
+	if filter != nil {
+		params.Action, params.ActorID = storable(filter.Action), filter.Actor
+		params.FromTime, params.ToTime = filter.From, filter.To
+	}
+	rows, err := u.store.Tenant(caller.Tenant).ListAuditEvents(ctx, params)
+	if err != nil {
+		return nil, fmt.Errorf("audit events: %w", err)
+	}
+	events := make([]*AuditEvent, len(rows))
+	for i, row := range rows {
+		event := AuditEvent(row)
+		events[i] = &event
+	}
+	return page.New(events, limit, args, func(e *AuditEvent) string { return page.IDCursor(e.ID) }), nil
+}

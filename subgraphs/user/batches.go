@@ -1,0 +1,113 @@
+package user
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/graph/subgraph"
+	"github.com/tradesage/tradesage/internal/page"
+	"github.com/tradesage/tradesage/internal/user"
+)
+
+// most is how many keys one query of a batch carries.
+const most = 1000
+
+// batches are one operation's: what is shown of many users or roles is loaded
+// for all of them at once.
+type batches struct {
+	roles   *subgraph.Batch[uuid.UUID, []*user.Role]
+	users   *subgraph.Batch[uuid.UUID, *user.User]
+	holders *subgraph.Batches[page.Key, uuid.UUID, *user.UserConnection]
+}
+
+type batchesKey struct{}
+
+func batchesOf(ctx context.Context) *batches { return ctx.Value(batchesKey{}).(*batches) }
+
+func newBatches(users *user.Users) *batches {
+	return &batches{
+		roles: subgraph.NewBatch(most, func(ctx context.Context, ids []uuid.UUID) ([][]*user.Role, error) {
+			found, err := users.RolesOf(ctx, ids)
+			for _, roles := range found {
+				_, _ = expectRoles(ctx)(roles, nil)
+			}
+			return found, err
+		}),
+		users: subgraph.NewBatch(most, func(ctx context.Context, ids []uuid.UUID) ([]*user.User, error) {
+			return expectUsers(ctx)(users.UsersByID(ctx, ids))
+		}),
+		holders: subgraph.NewBatches(most, func(ctx context.Context, args page.Key, ids []uuid.UUID) ([]*user.UserConnection, error) {
+			found, err := users.HoldersOf(ctx, ids, args.Args())
+			for _, holders := range found {
+				_, _ = expectPage(ctx)(holders, nil)
+			}
+			return found, err
+		}),
+	}
+}
+
+// The expect functions pass a result on and say that what belongs to it may be
+// asked for next.
+
+func expectUsers(ctx context.Context) func([]*user.User, error) ([]*user.User, error) {
+	return func(users []*user.User, err error) ([]*user.User, error) {
+		for _, u := range users {
+			if u != nil {
+				batchesOf(ctx).roles.Expect(u.ID)
+			}
+		}
+		return users, err
+	}
+}
+
+func expectOne(ctx context.Context) func(*user.User, error) (*user.User, error) {
+	return func(u *user.User, err error) (*user.User, error) {
+		_, err = expectUsers(ctx)([]*user.User{u}, err)
+		return u, err
+	}
+}
+
+func expectPage(ctx context.Context) func(*user.UserConnection, error) (*user.UserConnection, error) {
+	return func(page *user.UserConnection, err error) (*user.UserConnection, error) {
+		if err != nil {
+			return nil, err
+		}
+		for _, edge := range page.Edges {
+			batchesOf(ctx).roles.Expect(edge.Node.ID)
+		}
+		return page, nil
+	}
+}
+
+func expectRoles(ctx context.Context) func([]*user.Role, error) ([]*user.Role, error) {
+	return func(roles []*user.Role, err error) ([]*user.Role, error) {
+		for _, role := range roles {
+			if role != nil {
+				batchesOf(ctx).holders.Expect(role.ID)
+			}
+		}
+		return roles, err
+	}
+}
+
+func expectActors(ctx context.Context) func(*user.AuditEventConnection, error) (*user.AuditEventConnection, error) {
+	return func(page *user.AuditEventConnection, err error) (*user.AuditEventConnection, error) {
+		if err != nil {
+			return nil, err
+		}
+		for _, edge := range page.Edges {
+			if edge.Node.ActorID != nil {
+				batchesOf(ctx).users.Expect(*edge.Node.ActorID)
+			}
+		}
+		return page, nil
+	}
+}
+
+func actorOf(ctx context.Context, event *user.AuditEvent) (*user.User, error) {
+	if event.ActorID == nil {
+		return nil, nil
+	}
+	return batchesOf(ctx).users.Get(ctx, *event.ActorID)
+}

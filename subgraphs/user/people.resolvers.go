@@ -1,0 +1,18 @@
+package user
+
+import (
+	"context"
+
+	"github.com/tradesage/tradesage/internal/user"
+	"github.com/tradesage/tradesage/subgraphs/user/model"
+)
+
+func (r *mutationResolver) InviteUser(ctx context.Context, input user.InviteUserInput) (*model.InviteUserPayload, error) {
+	made, err := r.users.InviteUser(ctx, input)
+	return &model.InviteUserPayload{Invitation: made}, err
+}
+
+func (r *mutationResolver) DeactivateUser(ctx context.Context, input user.DeactivateUserInput) (*model.DeactivateUserPayload, error) {
+	ended, pending, err := r.users.DeactivateUser(ctx, input)
+	return &model.DeactivateUserPayload{User: ended, Pending: pending}, err
+}
