@@ -74,7 +74,7 @@ func (s *stack) seed(ctx context.Context) (out seeded, err error) {
 	if err := join(tenant.PlatformSlug, founder, admin, "platform-admin"); err != nil {
 		return out, err
 	}
-	for n := range pick(s.options, 101, 9) {
+	for n := range pick(s.options, 100, 9) {
 		out.tenants = append(out.tenants, fmt.Sprintf("bench-%03d", n))
 	}
 	if err := join(out.tenants[0], stormer, storm, tenant.RoleOwner); err != nil {

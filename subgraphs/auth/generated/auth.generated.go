@@ -1477,7 +1477,7 @@ func (ec *executionContext) marshalNSwitchTenantPayload2ᚖgithubᚗcomᚋtrades
 }
 
 func (ec *executionContext) marshalNTenantChoice2ᚕᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋauthᚐTenantChoiceᚄ(ctx context.Context, sel ast.SelectionSet, v []*auth.TenantChoice) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNTenantChoice2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋauthᚐTenantChoice(ctx, sel, v[i])

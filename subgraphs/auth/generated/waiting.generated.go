@@ -4,4 +4,6 @@ package generated
 
 import "github.com/tradesage/tradesage/graph/subgraph"
 
-var waiting = subgraph.Waiting{}
+var waiting = subgraph.Waiting{
+	"expiresIn": true,
+}
