@@ -977,7 +977,7 @@ func (ec *executionContext) marshalNCreateRolePayload2ᚖgithubᚗcomᚋtradesag
 }
 
 func (ec *executionContext) marshalNPermission2ᚕᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋuserᚐPermissionᚄ(ctx context.Context, sel ast.SelectionSet, v []*user.Permission) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNPermission2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋuserᚐPermission(ctx, sel, v[i])
@@ -1003,7 +1003,7 @@ func (ec *executionContext) marshalNPermission2ᚖgithubᚗcomᚋtradesageᚋtra
 }
 
 func (ec *executionContext) marshalNRole2ᚕᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋuserᚐRoleᚄ(ctx context.Context, sel ast.SelectionSet, v []*user.Role) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRole2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋuserᚐRole(ctx, sel, v[i])
@@ -1070,7 +1070,7 @@ func (ec *executionContext) marshalORole2ᚕᚖgithubᚗcomᚋtradesageᚋtrades
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalORole2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋuserᚐRole(ctx, sel, v[i])

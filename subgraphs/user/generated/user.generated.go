@@ -2822,7 +2822,7 @@ func (ec *executionContext) marshalNUserConnection2ᚖgithubᚗcomᚋtradesage�
 }
 
 func (ec *executionContext) marshalNUserEdge2ᚕᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋpageᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*page.Edge[*user.User]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNUserEdge2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋpageᚐEdge(ctx, sel, v[i])
@@ -2886,7 +2886,7 @@ func (ec *executionContext) marshalOTenant2ᚕᚖgithubᚗcomᚋtradesageᚋtrad
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOTenant2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋuserᚐTenant(ctx, sel, v[i])
