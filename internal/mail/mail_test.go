@@ -3,6 +3,8 @@ package mail_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -104,7 +107,7 @@ func TestMailboxHandlers(t *testing.T) {
 	}
 
 	m := message("<script>alert(1)</script>")
-	m.Text = "</pre><img src=x onerror=alert(1)>"
+	m.Text = "</pre><img src=x onerror=alert(1)>\njavascript:alert(1) see https://tradesage.test/i?a=1&b=2#co_de-1.\n"
 	if err := box.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +116,18 @@ func TestMailboxHandlers(t *testing.T) {
 	page := html.Body.String()
 	if strings.Contains(page, "<script") || strings.Contains(page, "<img") || !strings.Contains(page, "&lt;script&gt;") {
 		t.Errorf("not escaped: %s", page)
+	}
+	if strings.Count(page, `target="_blank"`) != 1 ||
+		!strings.Contains(page, `<a href="https://tradesage.test/i?a=1&amp;b=2#co_de-1" target="_blank" rel="noopener noreferrer">`) {
+		t.Errorf("the link cannot be followed: %s", page)
+	}
+	style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(page)
+	if style == nil {
+		t.Fatal("no style")
+	}
+	sum := sha256.Sum256([]byte(style[1]))
+	if csp := html.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") || strings.Contains(csp, "unsafe") {
+		t.Errorf("policy %q does not allow the style by its hash", csp)
 	}
 	if csp := html.Header().Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") {
 		t.Errorf("policy %q", csp)
