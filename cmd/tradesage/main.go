@@ -22,6 +22,7 @@ type commands struct {
 	Dev         devCommand         `cmd:"" help:"Serve everything on this machine, with private databases, seeded tenants and a dev mailbox."`
 	Serve       serveCommand       `cmd:"" help:"Serve everything against the configured PostgreSQL and Redis."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the platform's schema and every tenant's schema up to date."`
+	Jobs        jobsCommand        `cmd:"" help:"List what follows from changes and is not done; retry or drop it."`
 	Certs       certsCommand       `cmd:"" help:"Make a development authority and the services' certificates, or renew them."`
 	Credentials credentialsCommand `cmd:"" help:"Write the file with what one service's process needs to know, for TRADESAGE_DATABASE_CREDENTIALS_FILE."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
