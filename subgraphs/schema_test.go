@@ -11,7 +11,10 @@ import (
 )
 
 // public names the root fields that need no caller.
-var public = map[string]bool{"login": true, "refreshSession": true, "switchTenant": true}
+var public = map[string]bool{
+	"login": true, "refreshSession": true, "switchTenant": true, "register": true, "verifyEmail": true,
+	"requestPasswordReset": true, "resetPassword": true,
+}
 
 func TestSchemas(t *testing.T) {
 	t.Parallel()

@@ -198,7 +198,8 @@ func (a *app) buildIdentity(ctx, background context.Context, master []byte) (ide
 	}
 	if a.auth, err = auth.New(auth.Options{
 		Store: issuing, Sealer: sealer, Issuer: issuer, Passwords: passwords, Revocations: parts.revocations,
-		SessionLifetime: a.config.Identity.SessionTTL, Logger: a.logger,
+		Found:           func(ctx context.Context, f tenant.Founding) error { return a.tenants.Found(ctx, f) },
+		SessionLifetime: a.config.Identity.SessionTTL, PublicURL: a.config.PublicURL, Logger: a.logger,
 	}); err != nil {
 		return parts, err
 	}

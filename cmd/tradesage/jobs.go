@@ -96,6 +96,12 @@ func (a *app) kinds(relayed *db.PlatformStore, sender mail.Sender, users *user.U
 			Name: tenant.KindProvision, Queue: queueTenants, MaxAttempts: 300, Unique: true,
 			Handle: func(ctx context.Context, j jobs.Job) error { return a.tenants.ProvisionStep(ctx, j.TenantID, j.Body) },
 		},
+		{ // about a day
+			Name: tenant.KindFound, Queue: queueTenants, MaxAttempts: 300, Unique: true, Handle: fromPlatform(a.tenants.FoundStep),
+		},
+		{ // as long as a registration waits
+			Name: auth.KindChallenge, Queue: queueTenants, MaxAttempts: 300, Timeout: 10 * time.Second, Handle: fromPlatform(a.auth.HandleChallenge),
+		},
 		{ // about eight hours
 			Name: auth.KindSessionStarted, Queue: queueTenants, MaxAttempts: 100, Timeout: 10 * time.Second,
 			Handle: inTenant(a.auth.HandleSessionStarted),
@@ -119,6 +125,17 @@ func (a *app) kinds(relayed *db.PlatformStore, sender mail.Sender, users *user.U
 				return errors.Join(sweeper.Sweep(ctx), a.auth.Housekeep(ctx))
 			},
 		},
+	}
+}
+
+// fromPlatform is for work that only the platform may cause: what a tenant emits
+// carries the tenant's id, and is refused.
+func fromPlatform(handle func(context.Context, json.RawMessage) error) jobs.Handler {
+	return func(ctx context.Context, j jobs.Job) error {
+		if j.TenantID != uuid.Nil {
+			return jobs.Permanent(fmt.Errorf("tenant %s may not cause this", j.TenantID))
+		}
+		return handle(ctx, j.Body)
 	}
 }
 

@@ -24,6 +24,15 @@ func (q *Queries) AddMembership(ctx context.Context, identityID uuid.UUID, tenan
 	return err
 }
 
+const confirmEmail = `-- name: ConfirmEmail :exec
+UPDATE identities SET email_verified_at = coalesce(email_verified_at, $1::timestamptz) WHERE id = $2
+`
+
+func (q *Queries) ConfirmEmail(ctx context.Context, at time.Time, iD uuid.UUID) error {
+	_, err := q.db.Exec(ctx, confirmEmail, at, iD)
+	return err
+}
+
 const createIdentity = `-- name: CreateIdentity :exec
 INSERT INTO identities (id, email, email_verified_at) VALUES ($1, $2, $3)
 ON CONFLICT (email) DO NOTHING
@@ -39,6 +48,25 @@ type CreateIdentityParams struct {
 func (q *Queries) CreateIdentity(ctx context.Context, arg CreateIdentityParams) error {
 	_, err := q.db.Exec(ctx, createIdentity, arg.ID, arg.Email, arg.EmailVerifiedAt)
 	return err
+}
+
+const getCredential = `-- name: GetCredential :one
+SELECT i.email, p.hash
+FROM identities i
+JOIN password_credentials p ON p.identity_id = i.id
+WHERE i.id = $1 AND i.state = 'active'
+`
+
+type GetCredentialRow struct {
+	Email string
+	Hash  string
+}
+
+func (q *Queries) GetCredential(ctx context.Context, id uuid.UUID) (GetCredentialRow, error) {
+	row := q.db.QueryRow(ctx, getCredential, id)
+	var i GetCredentialRow
+	err := row.Scan(&i.Email, &i.Hash)
+	return i, err
 }
 
 const getIdentityIDByEmail = `-- name: GetIdentityIDByEmail :one
@@ -121,6 +149,32 @@ func (q *Queries) ListLoginTenants(ctx context.Context, identityID uuid.UUID) ([
 		return nil, err
 	}
 	return items, nil
+}
+
+const replacePassword = `-- name: ReplacePassword :execrows
+UPDATE password_credentials p SET hash = $1, changed_at = $2::timestamptz
+WHERE p.identity_id = $3 AND sha256(convert_to(p.hash, 'UTF8')) = $4::bytea
+`
+
+type ReplacePasswordParams struct {
+	Hash       string
+	At         time.Time
+	IdentityID uuid.UUID
+	Credential []byte
+}
+
+// credential is the SHA-256 of the hash that was checked.
+func (q *Queries) ReplacePassword(ctx context.Context, arg ReplacePasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, replacePassword,
+		arg.Hash,
+		arg.At,
+		arg.IdentityID,
+		arg.Credential,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setFirstPassword = `-- name: SetFirstPassword :execrows

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/internal/session"
+	"github.com/tradesage/tradesage/internal/tenant"
 )
 
 const (
@@ -26,6 +28,8 @@ type Auth struct {
 	issuer          *Issuer
 	passwords       *Passwords
 	revocations     *session.Revocations
+	found           func(context.Context, tenant.Founding) error
+	publicURL       string
 	sessionLifetime time.Duration
 	clock           func() time.Time
 	logger          *slog.Logger
@@ -39,6 +43,12 @@ type Options struct {
 	Issuer      *Issuer
 	Passwords   *Passwords
 	Revocations *session.Revocations
+	// Found makes the tenant of a registration: tenant.Tenants.Found. Without it
+	// they are left to the outbox.
+	Found func(context.Context, tenant.Founding) error
+	// PublicURL is where people reach the console, for links in mails;
+	// http://localhost if empty.
+	PublicURL string
 	// SessionLifetime is how long a session lives without a new sign-in; 30 days
 	// if zero, at least an access token's lifetime.
 	SessionLifetime time.Duration
@@ -56,6 +66,12 @@ func New(o Options) (*Auth, error) {
 	if o.SessionLifetime < o.Issuer.Lifetime() {
 		return nil, errors.New("auth: a session must live at least as long as an access token")
 	}
+	if o.PublicURL == "" {
+		o.PublicURL = "http://localhost"
+	}
+	if o.Found == nil {
+		o.Found = func(context.Context, tenant.Founding) error { return errors.New("tenants are made elsewhere") }
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -64,6 +80,7 @@ func New(o Options) (*Auth, error) {
 	}
 	return &Auth{
 		store: o.Store, sealer: o.Sealer, issuer: o.Issuer, passwords: o.Passwords, revocations: o.Revocations,
+		found: o.Found, publicURL: strings.TrimSuffix(o.PublicURL, "/"),
 		sessionLifetime: o.SessionLifetime, clock: o.Clock, logger: o.Logger,
 	}, nil
 }
@@ -79,6 +96,7 @@ func (a *Auth) Housekeep(ctx context.Context) error {
 	}{
 		{"revocations", func() (int64, error) { return q.DeleteRevocations(ctx, now.Add(-keepRevocations)) }},
 		{"refresh tokens", func() (int64, error) { return q.DeleteRefreshTokens(ctx, now, now.Add(-keepUsed)) }},
+		{"challenges", func() (int64, error) { return q.DeleteChallenges(ctx, now) }},
 		{"login tickets", func() (int64, error) { return q.DeleteLoginTickets(ctx, now) }},
 	} {
 		n, err := table.delete()

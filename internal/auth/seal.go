@@ -12,6 +12,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+
+	"github.com/google/uuid"
 )
 
 // MasterKeySize is the length of the master key in bytes.
@@ -144,6 +146,15 @@ func (s *Sealer) successor(token string) string {
 	mac := hmac.New(sha256.New, s.refresh)
 	mac.Write([]byte(token))
 	return refreshPrefix + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// code is what a mail carries to prove who reads it. It is derived from the
+// challenge, so that every run of the step that mails it writes the same one.
+func (s *Sealer) code(purpose string, challenge uuid.UUID) string {
+	mac := hmac.New(sha256.New, s.codes)
+	mac.Write([]byte(purpose))
+	mac.Write(challenge[:])
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 func randomBytes() []byte {

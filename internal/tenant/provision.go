@@ -27,6 +27,8 @@ const provisionWithin = 5 * time.Second
 type provisioning struct {
 	Tenant uuid.UUID        `json:"tenant"`
 	Owner  *ownerInvitation `json:"owner,omitempty"`
+	// Founder is set where the owner needs no invitation.
+	Founder *founder `json:"founder,omitempty"`
 	// Platform is set for the platform's own tenant, which has more roles.
 	Platform bool `json:"platform,omitempty"`
 }
@@ -105,6 +107,15 @@ func (t *Tenants) fill(ctx context.Context, proof db.Tenant, p provisioning) err
 				return err
 			}
 		}
+		if p.Founder != nil {
+			actor = &p.Founder.Identity
+			if _, err := q.UpsertUser(ctx, tenantdb.UpsertUserParams{ID: p.Founder.Identity, Email: p.Founder.Email}); err != nil {
+				return err
+			}
+			if err := q.AssignRole(ctx, p.Founder.Identity, RoleOwner); err != nil {
+				return err
+			}
+		}
 		if made == 0 {
 			return nil // a run before this one committed, with its event
 		}
@@ -114,13 +125,19 @@ func (t *Tenants) fill(ctx context.Context, proof db.Tenant, p provisioning) err
 	})
 }
 
-// activate opens the tenant and hands the invitation to the mailer in the same
-// transaction: whoever changes the state is the one who mails.
+// activate opens the tenant and, in the same transaction, lets the founder in or
+// hands the invitation to the mailer: whoever changes the state is the one who mails.
 func (t *Tenants) activate(ctx context.Context, p provisioning) error {
 	return t.store.Platform().Tx(ctx, func(q *platformdb.Queries) error {
 		changed, err := q.ActivateTenant(ctx, p.Tenant)
-		if err != nil || changed == 0 || p.Owner == nil {
+		if err != nil || changed == 0 {
 			return err
+		}
+		if p.Founder != nil {
+			return q.AddMembership(ctx, p.Founder.Identity, p.Tenant)
+		}
+		if p.Owner == nil {
+			return nil
 		}
 		row, err := q.GetTenant(ctx, p.Tenant)
 		if err != nil {

@@ -32,3 +32,17 @@ ON CONFLICT (identity_id) DO NOTHING;
 INSERT INTO memberships (identity_id, tenant_id) VALUES (@identity_id, @tenant_id)
 ON CONFLICT (identity_id, tenant_id) DO UPDATE SET state = 'active'
 WHERE memberships.state = 'invited';
+
+-- name: GetCredential :one
+SELECT i.email, p.hash
+FROM identities i
+JOIN password_credentials p ON p.identity_id = i.id
+WHERE i.id = @id AND i.state = 'active';
+
+-- name: ReplacePassword :execrows
+-- credential is the SHA-256 of the hash that was checked.
+UPDATE password_credentials p SET hash = @hash, changed_at = @at::timestamptz
+WHERE p.identity_id = @identity_id AND sha256(convert_to(p.hash, 'UTF8')) = @credential::bytea;
+
+-- name: ConfirmEmail :exec
+UPDATE identities SET email_verified_at = coalesce(email_verified_at, @at::timestamptz) WHERE id = @id;

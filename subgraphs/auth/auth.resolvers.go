@@ -32,6 +32,44 @@ func (r *mutationResolver) SwitchTenant(ctx context.Context, input auth.SwitchTe
 	return switchPayload(tokens), nil
 }
 
+func (r *mutationResolver) Register(ctx context.Context, input auth.RegisterInput) (*model.RegisterPayload, error) {
+	if err := r.auth.Register(ctx, registrationFrom(ctx, input)); err != nil {
+		return nil, err
+	}
+	return &model.RegisterPayload{VerificationSent: true}, nil
+}
+
+func (r *mutationResolver) VerifyEmail(ctx context.Context, input model.VerifyEmailInput) (*model.VerifyEmailPayload, error) {
+	verified, err := r.auth.VerifyEmail(ctx, input.Code)
+	if err != nil {
+		return nil, err
+	}
+	return &model.VerifyEmailPayload{Verified: true, Tenant: verified.Tenant}, nil
+}
+
+func (r *mutationResolver) RequestPasswordReset(ctx context.Context, input auth.RequestPasswordResetInput) (*model.RequestPasswordResetPayload, error) {
+	if err := r.auth.RequestPasswordReset(ctx, resetRequestFrom(ctx, input)); err != nil {
+		return nil, err
+	}
+	return &model.RequestPasswordResetPayload{ResetSent: true}, nil
+}
+
+func (r *mutationResolver) ResetPassword(ctx context.Context, input auth.ResetPasswordInput) (*model.ResetPasswordPayload, error) {
+	ended, pending, err := r.auth.ResetPassword(ctx, resetFrom(ctx, input))
+	if err != nil {
+		return nil, err
+	}
+	return &model.ResetPasswordPayload{SessionsEnded: ended, Pending: pending}, nil
+}
+
+func (r *mutationResolver) ChangePassword(ctx context.Context, input auth.ChangePasswordInput) (*model.ChangePasswordPayload, error) {
+	ended, pending, err := r.auth.ChangePassword(ctx, changeFrom(ctx, input))
+	if err != nil {
+		return nil, err
+	}
+	return &model.ChangePasswordPayload{SessionsEnded: ended, Pending: pending}, nil
+}
+
 func (r *mutationResolver) Logout(ctx context.Context) (*model.LogoutPayload, error) {
 	pending, err := r.auth.Logout(ctx)
 	if err != nil {

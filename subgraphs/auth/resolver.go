@@ -3,14 +3,12 @@
 package auth
 
 import (
-	"context"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/auth"
-	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/subgraphs/auth/generated"
 	"github.com/tradesage/tradesage/subgraphs/auth/model"
 )
@@ -24,25 +22,6 @@ func New(service *auth.Auth) graphql.ExecutableSchema {
 		Resolvers:  &Resolver{service},
 		Directives: generated.DirectiveRoot{Authenticated: subgraph.Authenticated},
 	})
-}
-
-// fromClient adds what the connection tells to what the client wrote.
-func fromClient(ctx context.Context, input auth.LoginInput) auth.LoginInput {
-	client := identity.ClientFrom(ctx)
-	input.UserAgent, input.IP = client.UserAgent, client.IP
-	return input
-}
-
-func renewalFrom(ctx context.Context, input auth.RefreshSessionInput) auth.RefreshSessionInput {
-	client := identity.ClientFrom(ctx)
-	input.UserAgent, input.IP = client.UserAgent, client.IP
-	return input
-}
-
-func switchFrom(ctx context.Context, input auth.SwitchTenantInput) auth.SwitchTenantInput {
-	client := identity.ClientFrom(ctx)
-	input.UserAgent, input.IP = client.UserAgent, client.IP
-	return input
 }
 
 func loginPayload(result *auth.LoginResult) *model.LoginPayload {

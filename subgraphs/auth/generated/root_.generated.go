@@ -35,6 +35,11 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	ChangePasswordPayload struct {
+		Pending       func(childComplexity int) int
+		SessionsEnded func(childComplexity int) int
+	}
+
 	Entity struct {
 		FindManyUserByIDs func(childComplexity int, reps []*model.UserByIDsInput) int
 	}
@@ -53,10 +58,15 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		Login          func(childComplexity int, input auth.LoginInput) int
-		Logout         func(childComplexity int) int
-		RefreshSession func(childComplexity int, input auth.RefreshSessionInput) int
-		SwitchTenant   func(childComplexity int, input auth.SwitchTenantInput) int
+		ChangePassword       func(childComplexity int, input auth.ChangePasswordInput) int
+		Login                func(childComplexity int, input auth.LoginInput) int
+		Logout               func(childComplexity int) int
+		RefreshSession       func(childComplexity int, input auth.RefreshSessionInput) int
+		Register             func(childComplexity int, input auth.RegisterInput) int
+		RequestPasswordReset func(childComplexity int, input auth.RequestPasswordResetInput) int
+		ResetPassword        func(childComplexity int, input auth.ResetPasswordInput) int
+		SwitchTenant         func(childComplexity int, input auth.SwitchTenantInput) int
+		VerifyEmail          func(childComplexity int, input model.VerifyEmailInput) int
 	}
 
 	Query struct {
@@ -69,6 +79,19 @@ type ComplexityRoot struct {
 		ExpiresIn    func(childComplexity int) int
 		RefreshToken func(childComplexity int) int
 		User         func(childComplexity int) int
+	}
+
+	RegisterPayload struct {
+		VerificationSent func(childComplexity int) int
+	}
+
+	RequestPasswordResetPayload struct {
+		ResetSent func(childComplexity int) int
+	}
+
+	ResetPasswordPayload struct {
+		Pending       func(childComplexity int) int
+		SessionsEnded func(childComplexity int) int
 	}
 
 	SwitchTenantPayload struct {
@@ -95,6 +118,11 @@ type ComplexityRoot struct {
 		ID    func(childComplexity int) int
 	}
 
+	VerifyEmailPayload struct {
+		Tenant   func(childComplexity int) int
+		Verified func(childComplexity int) int
+	}
+
 	_Service struct {
 		SDL func(childComplexity int) int
 	}
@@ -113,6 +141,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "ChangePasswordPayload.pending":
+		if e.ComplexityRoot.ChangePasswordPayload.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangePasswordPayload.Pending(childComplexity), true
+	case "ChangePasswordPayload.sessionsEnded":
+		if e.ComplexityRoot.ChangePasswordPayload.SessionsEnded == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangePasswordPayload.SessionsEnded(childComplexity), true
 
 	case "Entity.findManyUserByIDs":
 		if e.ComplexityRoot.Entity.FindManyUserByIDs == nil {
@@ -170,6 +211,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.LogoutPayload.Revoked(childComplexity), true
 
+	case "Mutation.changePassword":
+		if e.ComplexityRoot.Mutation.ChangePassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_changePassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ChangePassword(childComplexity, args["input"].(auth.ChangePasswordInput)), true
 	case "Mutation.login":
 		if e.ComplexityRoot.Mutation.Login == nil {
 			break
@@ -198,6 +250,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RefreshSession(childComplexity, args["input"].(auth.RefreshSessionInput)), true
+	case "Mutation.register":
+		if e.ComplexityRoot.Mutation.Register == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_register_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.Register(childComplexity, args["input"].(auth.RegisterInput)), true
+	case "Mutation.requestPasswordReset":
+		if e.ComplexityRoot.Mutation.RequestPasswordReset == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_requestPasswordReset_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RequestPasswordReset(childComplexity, args["input"].(auth.RequestPasswordResetInput)), true
+	case "Mutation.resetPassword":
+		if e.ComplexityRoot.Mutation.ResetPassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resetPassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResetPassword(childComplexity, args["input"].(auth.ResetPasswordInput)), true
 	case "Mutation.switchTenant":
 		if e.ComplexityRoot.Mutation.SwitchTenant == nil {
 			break
@@ -209,6 +294,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SwitchTenant(childComplexity, args["input"].(auth.SwitchTenantInput)), true
+	case "Mutation.verifyEmail":
+		if e.ComplexityRoot.Mutation.VerifyEmail == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_verifyEmail_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.VerifyEmail(childComplexity, args["input"].(model.VerifyEmailInput)), true
 
 	case "Query._service":
 		if e.ComplexityRoot.Query.__resolve__service == nil {
@@ -252,6 +348,33 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RefreshSessionPayload.User(childComplexity), true
+
+	case "RegisterPayload.verificationSent":
+		if e.ComplexityRoot.RegisterPayload.VerificationSent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RegisterPayload.VerificationSent(childComplexity), true
+
+	case "RequestPasswordResetPayload.resetSent":
+		if e.ComplexityRoot.RequestPasswordResetPayload.ResetSent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestPasswordResetPayload.ResetSent(childComplexity), true
+
+	case "ResetPasswordPayload.pending":
+		if e.ComplexityRoot.ResetPasswordPayload.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResetPasswordPayload.Pending(childComplexity), true
+	case "ResetPasswordPayload.sessionsEnded":
+		if e.ComplexityRoot.ResetPasswordPayload.SessionsEnded == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResetPasswordPayload.SessionsEnded(childComplexity), true
 
 	case "SwitchTenantPayload.accessToken":
 		if e.ComplexityRoot.SwitchTenantPayload.AccessToken == nil {
@@ -329,6 +452,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.User.ID(childComplexity), true
 
+	case "VerifyEmailPayload.tenant":
+		if e.ComplexityRoot.VerifyEmailPayload.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.VerifyEmailPayload.Tenant(childComplexity), true
+	case "VerifyEmailPayload.verified":
+		if e.ComplexityRoot.VerifyEmailPayload.Verified == nil {
+			break
+		}
+
+		return e.ComplexityRoot.VerifyEmailPayload.Verified(childComplexity), true
+
 	case "_Service.sdl":
 		if e.ComplexityRoot._Service.SDL == nil {
 			break
@@ -344,10 +480,15 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputChangePasswordInput,
 		ec.unmarshalInputLoginInput,
 		ec.unmarshalInputRefreshSessionInput,
+		ec.unmarshalInputRegisterInput,
+		ec.unmarshalInputRequestPasswordResetInput,
+		ec.unmarshalInputResetPasswordInput,
 		ec.unmarshalInputSwitchTenantInput,
 		ec.unmarshalInputUserByIDsInput,
+		ec.unmarshalInputVerifyEmailInput,
 	)
 	first := true
 
@@ -470,6 +611,54 @@ type Mutation {
   ): SwitchTenantPayload!
 
   """
+  Registers an account. A mail with a code goes to the address; verifyEmail with
+  that code makes the account and, if tenantName is given, a tenant that it owns.
+  The answer is the same whether the address has an account or not: if it has,
+  the mail says so. An address gets at most five such mails an hour.
+  """
+  register(
+    "Who registers."
+    input: RegisterInput!
+  ): RegisterPayload!
+
+  """
+  Makes the account of a registration. A code that is wrong or older than 24 hours
+  is NOT_FOUND. The same code answers the same until then, and does nothing more.
+  """
+  verifyEmail(
+    "The proof that the address is one's own."
+    input: VerifyEmailInput!
+  ): VerifyEmailPayload!
+
+  """
+  Has a code for a new password mailed to an address, if there is an account. The
+  answer is the same if there is none. An address gets at most five such mails an
+  hour.
+  """
+  requestPasswordReset(
+    "Whose password is forgotten."
+    input: RequestPasswordResetInput!
+  ): RequestPasswordResetPayload!
+
+  """
+  Sets a new password with the code of a mail. All sessions of the account end. A
+  code that is wrong, used or older than 30 minutes is NOT_FOUND.
+  """
+  resetPassword(
+    "The new password."
+    input: ResetPasswordInput!
+  ): ResetPasswordPayload!
+
+  """
+  Changes the own password. All other sessions end, in every tenant, and a mail
+  tells so. A wrong current password is INVALID_INPUT of input.currentPassword.
+  """
+  changePassword(
+    "The current and the new password."
+    input: ChangePasswordInput!
+  ): ChangePasswordPayload! @authenticated
+
+  """
   Ends the session of the access token that is used for this call. Its tokens are
   refused from the next request on.
   """
@@ -588,6 +777,89 @@ type User @key(fields: "id", resolvable: false) {
   "The e-mail address that the user signs in with."
   email: String! @shareable
 }
+
+"Who registers."
+input RegisterInput {
+  "The e-mail address of the account. Upper and lower case are the same."
+  email: String!
+  "The password of the account: at least 12 characters, at most 512 bytes."
+  password: String!
+  """
+  The name of a tenant to own, 1 to 200 printable characters. Its slug is made from
+  it. Left out by who waits for an invitation.
+  """
+  tenantName: String
+}
+
+"What register answers, to everybody the same."
+type RegisterPayload {
+  "Always true: a mail goes to the address."
+  verificationSent: Boolean!
+}
+
+"The proof that an address is one's own."
+input VerifyEmailInput {
+  "The code from the mail."
+  code: String!
+}
+
+"What a verified address has come to."
+type VerifyEmailPayload {
+  "Always true: the account can sign in."
+  verified: Boolean!
+  "The new tenant; null if none was asked for, or while it is still being set up."
+  tenant: TenantChoice
+}
+
+"Whose password is forgotten."
+input RequestPasswordResetInput {
+  "The e-mail address of the account."
+  email: String!
+}
+
+"What requestPasswordReset answers, to everybody the same."
+type RequestPasswordResetPayload {
+  "Always true: if there is an account of the address, a mail goes there."
+  resetSent: Boolean!
+}
+
+"A new password and the code that allows it."
+input ResetPasswordInput {
+  "The code from the mail."
+  code: String!
+  "The new password: at least 12 characters, at most 512 bytes."
+  newPassword: String!
+}
+
+"What resetPassword answers."
+type ResetPasswordPayload {
+  "How many sessions have ended."
+  sessionsEnded: Int!
+  """
+  Whether some part of the service had not yet confirmed the end when this was
+  answered. It follows within two seconds.
+  """
+  pending: Boolean!
+}
+
+"The current and the new password."
+input ChangePasswordInput {
+  "The password that signs in now."
+  currentPassword: String!
+  "The new password: at least 12 characters, at most 512 bytes, and another one."
+  newPassword: String!
+}
+
+"What changePassword answers."
+type ChangePasswordPayload {
+  "How many other sessions have ended."
+  sessionsEnded: Int!
+  """
+  Whether some part of the service had not yet confirmed the end when this was
+  answered. It follows within two seconds.
+  """
+  pending: Boolean!
+}
 `, BuiltIn: false},
 	{Name: "../../../federation/directives.graphql", Input: `
 	directive @authenticated on FIELD_DEFINITION | OBJECT | INTERFACE | SCALAR | ENUM
@@ -670,6 +942,16 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_ChangePasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "sessionsEnded":
+		return ec.fieldContext_ChangePasswordPayload_sessionsEnded(ctx, field)
+	case "pending":
+		return ec.fieldContext_ChangePasswordPayload_pending(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChangePasswordPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_LoginPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "accessToken":
@@ -708,6 +990,32 @@ func (ec *executionContext) childFields_RefreshSessionPayload(ctx context.Contex
 		return ec.fieldContext_RefreshSessionPayload_user(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RefreshSessionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "verificationSent":
+		return ec.fieldContext_RegisterPayload_verificationSent(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RequestPasswordResetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "resetSent":
+		return ec.fieldContext_RequestPasswordResetPayload_resetSent(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestPasswordResetPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ResetPasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "sessionsEnded":
+		return ec.fieldContext_ResetPasswordPayload_sessionsEnded(ctx, field)
+	case "pending":
+		return ec.fieldContext_ResetPasswordPayload_pending(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResetPasswordPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_SwitchTenantPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -756,6 +1064,16 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_email(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
+}
+
+func (ec *executionContext) childFields_VerifyEmailPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "verified":
+		return ec.fieldContext_VerifyEmailPayload_verified(ctx, field)
+	case "tenant":
+		return ec.fieldContext_VerifyEmailPayload_tenant(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type VerifyEmailPayload", field.Name)
 }
 
 func (ec *executionContext) childFields__Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -8,6 +8,15 @@ import (
 	"github.com/tradesage/tradesage/internal/auth"
 )
 
+// What changePassword answers.
+type ChangePasswordPayload struct {
+	// How many other sessions have ended.
+	SessionsEnded int `json:"sessionsEnded"`
+	// Whether some part of the service had not yet confirmed the end when this was
+	// answered. It follows within two seconds.
+	Pending bool `json:"pending"`
+}
+
 // The started session, or what is needed for one. A part that the answer does not have is null.
 type LoginPayload struct {
 	// The access token, to be sent as "Authorization: Bearer …". It is valid for
@@ -51,6 +60,27 @@ type RefreshSessionPayload struct {
 	User *User `json:"user"`
 }
 
+// What register answers, to everybody the same.
+type RegisterPayload struct {
+	// Always true: a mail goes to the address.
+	VerificationSent bool `json:"verificationSent"`
+}
+
+// What requestPasswordReset answers, to everybody the same.
+type RequestPasswordResetPayload struct {
+	// Always true: if there is an account of the address, a mail goes there.
+	ResetSent bool `json:"resetSent"`
+}
+
+// What resetPassword answers.
+type ResetPasswordPayload struct {
+	// How many sessions have ended.
+	SessionsEnded int `json:"sessionsEnded"`
+	// Whether some part of the service had not yet confirmed the end when this was
+	// answered. It follows within two seconds.
+	Pending bool `json:"pending"`
+}
+
 // The session in the chosen tenant.
 type SwitchTenantPayload struct {
 	// The access token, to be sent as "Authorization: Bearer …". It is valid for
@@ -76,4 +106,18 @@ func (User) IsEntity() {}
 
 type UserByIDsInput struct {
 	ID uuid.UUID `json:"ID"`
+}
+
+// The proof that an address is one's own.
+type VerifyEmailInput struct {
+	// The code from the mail.
+	Code string `json:"code"`
+}
+
+// What a verified address has come to.
+type VerifyEmailPayload struct {
+	// Always true: the account can sign in.
+	Verified bool `json:"verified"`
+	// The new tenant; null if none was asked for, or while it is still being set up.
+	Tenant *auth.TenantChoice `json:"tenant"`
 }
