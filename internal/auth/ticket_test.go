@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
@@ -80,7 +81,7 @@ func TestTicketIsGoodForOneSession(t *testing.T) {
 
 func TestHostileTickets(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t)
+	e := newEnvOn(t, dbtest.NewDatabase(t))
 	first, second, foreign, suspended := e.Tenant(t), e.Tenant(t), e.Tenant(t), e.Tenant(t)
 	id, email := e.member(t, first, second, suspended)
 	e.exec(t, "UPDATE platform.tenants SET state = 'suspended' WHERE id = $1", suspended.ID())
