@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -23,6 +24,7 @@ import (
 	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/auth"
+	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/mail"
 	"github.com/tradesage/tradesage/internal/permission"
@@ -57,7 +59,9 @@ type app struct {
 	auth     *auth.Auth
 	tenants  *tenant.Tenants
 	router   *router.Router
-	mailbox  *mail.Mailbox
+	// streams is the router, for revocations, which are followed before it is made.
+	streams atomic.Pointer[router.Router]
+	mailbox *mail.Mailbox
 	// playground is where people try the API.
 	playground http.Handler
 	checks     []check
@@ -98,27 +102,38 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	if err != nil {
 		return nil, err
 	}
+	hub, err := events.New(events.Options{Redis: a.redis, Logger: logger, Metrics: a.registry})
+	if err != nil {
+		return nil, err
+	}
 	refiller := tenant.NewRefiller(a.db.PlatformStore(db.ServiceTenant), c.Blanks, logger)
 	invitations, err := invitationMails(master, c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
 	if a.tenants, err = tenant.New(tenant.Options{
-		Store: a.db.PlatformStore(db.ServiceTenant), Invitations: invitations, Refiller: refiller, Now: time.Now, Logger: logger,
+		Store: a.db.PlatformStore(db.ServiceTenant), Invitations: invitations, Refiller: refiller, Events: hub, Now: time.Now, Logger: logger,
 	}); err != nil {
 		return nil, err
 	}
 	users, err := user.New(user.Options{
-		Store: a.db.Store(db.ServiceUser), Permissions: who.permissions, Invitations: invitations, Announcer: who.revocations, Logger: logger,
+		Store: a.db.Store(db.ServiceUser), Permissions: who.permissions, Invitations: invitations, Announcer: who.revocations,
+		Events: hub, Logger: logger,
 	})
 	if err != nil {
 		return nil, err
 	}
 	sessions := session.NewSessions(session.SessionsOptions{
-		Store: a.db.Store(db.ServiceSession), Live: who.live, Revocations: who.revocations,
+		Store: a.db.Store(db.ServiceSession), Live: who.live, Revocations: who.revocations, Events: hub,
 	})
+	work, err := a.buildJobs(m, users, hub)
+	if err != nil {
+		return nil, err
+	}
 
-	if err := a.buildRouter(background, who, map[string]graphql.ExecutableSchema{
+	// What a mutation announces is on its way at once.
+	serving := subgraph.Options{Logger: logger, Recheck: who.verifier.Recheck, Mutated: work.relay.Nudge}
+	if err := a.buildRouter(background, who, serving, map[string]graphql.ExecutableSchema{
 		"auth":    authgraph.New(a.auth),
 		"tenant":  tenantgraph.New(a.tenants),
 		"user":    usergraph.New(users, who.permissions),
@@ -129,13 +144,10 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: c.Introspection, Accounts: m.accounts()}); err != nil {
 		return nil, fmt.Errorf("playground: %w", err)
 	}
-	work, err := a.buildJobs(m, users)
-	if err != nil {
-		return nil, err
-	}
 	a.run(background, "refiller", refiller.Run)
 	a.run(background, "outbox relay", work.relay.Run)
 	a.run(background, "jobs", work.queue.Run)
+	a.run(background, "live events", hub.Run)
 	a.checks = append(a.readiness(who.revocations), work.checks()...)
 	return a, nil
 }
@@ -185,6 +197,7 @@ func (a *app) buildIdentity(ctx, background context.Context, master []byte) (ide
 	}); err != nil {
 		return parts, err
 	}
+	parts.revocations.OnRevoked(a.endStreams)
 	if err := errors.Join(issuerRing.Refresh(ctx), a.ring.Refresh(ctx), parts.revocations.Load(ctx)); err != nil {
 		return parts, fmt.Errorf("load keys and revocations: %w", err)
 	}
@@ -224,20 +237,29 @@ func invitationKey(master []byte) ([]byte, error) {
 }
 
 // buildRouter puts the subgraphs behind the router, in this process.
-func (a *app) buildRouter(background context.Context, who identities, schemas map[string]graphql.ExecutableSchema) error {
+func (a *app) buildRouter(background context.Context, who identities, options subgraph.Options, schemas map[string]graphql.ExecutableSchema) error {
 	local := map[string]router.LocalSubgraph{}
 	for name, schema := range schemas {
-		local[name] = subgraph.New(name, schema, subgraph.Options{Logger: a.logger})
+		local[name] = subgraph.New(name, schema, options)
 	}
 	var err error
 	a.router, err = router.New(background, router.Options{
-		Config: graph.Supergraph, Local: local, Authenticate: authenticate(who.verifier), AllowMutations: who.revocations.AllowMutations,
+		Config: graph.Supergraph, Local: local, Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck,
+		AllowMutations: who.revocations.AllowMutations, Streams: router.Streams{Origins: a.config.Origins},
 		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry,
 	})
 	if err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
+	a.streams.Store(a.router)
 	return nil
+}
+
+// endStreams closes the connections that a revocation concerns.
+func (a *app) endStreams(r session.Revocation) {
+	if open := a.streams.Load(); open != nil {
+		open.EndSessions(r.Concerns)
+	}
 }
 
 // authenticate tells the caller of a request; none if it brings no token.

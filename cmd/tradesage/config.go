@@ -101,6 +101,7 @@ type config struct {
 	LogFormat       string        `env:"TRADESAGE_LOG_FORMAT" enum:"json,text" default:"json" help:"json or text."`
 	Introspection   bool          `env:"TRADESAGE_INTROSPECTION" negatable:"" default:"false" help:"Answer introspection queries."`
 	Blanks          int           `env:"TRADESAGE_BLANKS" default:"50" help:"Ready-made tenants kept in stock, 0 to 1000."`
+	Origins         []string      `name:"origin" env:"TRADESAGE_ORIGINS" help:"Hosts, beside this one's own, whose pages may open a WebSocket, as console.example or *.example."`
 	AllowUnhardened bool          `env:"TRADESAGE_ALLOW_UNHARDENED" help:"Serve even though the database lacks protections. Each is named in the log and in /readyz."`
 	DrainTime       time.Duration `env:"TRADESAGE_DRAIN_TIME" default:"10s" help:"How long requests may go on after a signal to end."`
 

@@ -191,7 +191,9 @@ func (a *app) serve(ctx context.Context, s sockets, ready func()) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.DrainTime)
 	defer cancel()
-	shutdown := public.Shutdown(drain)
+	// Those who are connected hear of it first: they go on elsewhere.
+	streams := a.router.Shutdown(drain)
+	shutdown := errors.Join(streams, public.Shutdown(drain))
 	if errors.Is(shutdown, context.DeadlineExceeded) {
 		shutdown = fmt.Errorf("requests were still running after %s", a.config.DrainTime)
 	}

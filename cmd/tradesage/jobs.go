@@ -15,6 +15,7 @@ import (
 	"github.com/tradesage/tradesage/db/jobs"
 	"github.com/tradesage/tradesage/internal/audit"
 	"github.com/tradesage/tradesage/internal/auth"
+	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/housekeeping"
 	"github.com/tradesage/tradesage/internal/mail"
 	"github.com/tradesage/tradesage/internal/tenant"
@@ -41,7 +42,7 @@ type work struct {
 }
 
 // buildJobs makes the relay and the queue, each with all that it knows to do.
-func (a *app) buildJobs(m mode, users *user.Users) (work, error) {
+func (a *app) buildJobs(m mode, users *user.Users, hub *events.Hub) (work, error) {
 	sender, err := a.buildMail(m)
 	if err != nil {
 		return work{}, err
@@ -62,19 +63,31 @@ func (a *app) buildJobs(m mode, users *user.Users) (work, error) {
 	if err != nil {
 		return work{}, err
 	}
-	w.relay = db.NewRelay(relayed, a.logger, a.handlers(relayed))
+	w.relay = db.NewRelay(relayed, a.logger, a.handlers(relayed, hub))
 	w.relay.HandOverTo(w.queue)
 	a.registry.MustRegister(w)
 	return w, nil
 }
 
 // handlers are for events that are no jobs: they are cheap, and wait for nothing
-// but the database.
-func (a *app) handlers(relayed *db.PlatformStore) map[string]db.OutboxHandler {
+// but the database and Redis.
+func (a *app) handlers(relayed *db.PlatformStore, hub *events.Hub) map[string]db.OutboxHandler {
+	announce := func(ctx context.Context, e db.OutboxEvent) error {
+		activity, err := audit.Activity(e.Body)
+		if err != nil {
+			return err
+		}
+		return hub.Append(ctx, e.TenantID, activity)
+	}
 	return map[string]db.OutboxHandler{
 		"audit.copy": func(ctx context.Context, e db.OutboxEvent) error {
-			return audit.CopyToPlatform(ctx, relayed.Platform().Queries, e.TenantID, e.Body)
+			if err := audit.CopyToPlatform(ctx, relayed.Platform().Queries, e.TenantID, e.Body); err != nil {
+				return err
+			}
+			return announce(ctx, e)
 		},
+		"audit.activity": announce,
+		events.KindLive:  hub.Handle,
 	}
 }
 

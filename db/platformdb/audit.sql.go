@@ -48,13 +48,20 @@ func (q *Queries) CopyAuditEvent(ctx context.Context, arg CopyAuditEventParams) 
 }
 
 const insertAuditEvent = `-- name: InsertAuditEvent :exec
-INSERT INTO audit_events (id, tenant_id, actor_id, session_id, action, target, request_id, details)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+WITH event AS (
+    INSERT INTO audit_events (id, tenant_id, actor_id, session_id, action, target, request_id, details)
+    VALUES ($2, $1::uuid, $3::uuid, $4::uuid, $5::text, $6::text, $7, $8)
+)
+INSERT INTO outbox (tenant_id, kind, body)
+SELECT $1::uuid, 'audit.activity', jsonb_build_object(
+    'id', $2::uuid, 'actor_id', $3::uuid, 'session_id', $4::uuid,
+    'action', $5::text, 'target', $6::text, 'created_at', now())
+WHERE $1::uuid IS NOT NULL
 `
 
 type InsertAuditEventParams struct {
-	ID        uuid.UUID
 	TenantID  *uuid.UUID
+	ID        uuid.UUID
 	ActorID   *uuid.UUID
 	SessionID *uuid.UUID
 	Action    string
@@ -63,10 +70,12 @@ type InsertAuditEventParams struct {
 	Details   json.RawMessage
 }
 
+// One statement writes the event and, where a tenant is concerned, announces it
+// to those who follow the tenant's activity.
 func (q *Queries) InsertAuditEvent(ctx context.Context, arg InsertAuditEventParams) error {
 	_, err := q.db.Exec(ctx, insertAuditEvent,
-		arg.ID,
 		arg.TenantID,
+		arg.ID,
 		arg.ActorID,
 		arg.SessionID,
 		arg.Action,

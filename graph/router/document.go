@@ -51,9 +51,6 @@ func (r *Router) parse(text, name string) (*document, error) {
 	operation := &d.ast.OperationDefinitions[ref]
 	d.kind = operation.OperationType
 	d.name = d.ast.OperationDefinitionNameString(ref)
-	if d.kind == ast.OperationTypeSubscription {
-		return nil, fault.InvalidInput("query", "subscriptions are not served over HTTP POST")
-	}
 	if !operation.HasSelections {
 		return nil, fault.InvalidInput("query", "the operation selects nothing")
 	}

@@ -127,20 +127,24 @@ func (r *Router) clientResponse(ctx context.Context, response []byte) (_ []byte,
 	if err != nil {
 		return nil, true, fault.Internal(err)
 	}
-	list := r.clientErrors(ctx, parsed.GetArray("errors"))
-	encoded, err := json.Marshal(list)
-	if err != nil {
-		return nil, true, fault.Internal(err)
-	}
-	out := make([]byte, 0, len(response)+256)
-	out = append(append(out, errorsFirst...), encoded...)
-	out = append(out, `,"data":`...)
+	rest := []byte("null")
 	if data := parsed.Get("data"); data != nil {
-		out = data.MarshalTo(out)
-	} else {
-		out = append(out, "null"...)
+		rest = data.MarshalTo(nil)
 	}
-	return append(out, '}'), true, nil
+	out, err := r.withErrors(ctx, parsed.GetArray("errors"), rest)
+	return out, true, err
+}
+
+// withErrors renders a response of data and errors, as the client may see them.
+func (r *Router) withErrors(ctx context.Context, found []*astjson.Value, data []byte) ([]byte, error) {
+	encoded, err := json.Marshal(r.clientErrors(ctx, found))
+	if err != nil {
+		return nil, fault.Internal(err)
+	}
+	out := make([]byte, 0, len(encoded)+len(data)+len(errorsFirst)+len(`,"data":}`))
+	out = append(append(out, errorsFirst...), encoded...)
+	out = append(append(out, `,"data":`...), data...)
+	return append(out, '}'), nil
 }
 
 func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []responseError {

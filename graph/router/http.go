@@ -15,9 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wundergraph/astjson"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
-	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
+	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
@@ -47,11 +48,12 @@ type exchange struct {
 	media  string
 	start  time.Time
 	kind   ast.OperationType
-	// signedIn is whether the request has a caller.
-	signedIn bool
+	// stream is whether the results go out as server-sent events.
+	stream bool
 }
 
-// ServeHTTP answers GraphQL over HTTP: POST with an application/json body. The
+// ServeHTTP answers GraphQL over WebSocket (graphql-transport-ws), over
+// server-sent events where the client accepts text/event-stream, and over HTTP: POST with an application/json body. The
 // response is application/json, or application/graphql-response+json if the
 // client prefers it; with the former a document that is refused answers 200, as
 // the specification asks, with the latter 400. Other statuses: 400 for a body that
@@ -70,13 +72,20 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (x *exchange) serve(ctx context.Context, req *http.Request) {
+	if isUpgrade(req) {
+		x.serveSocket(ctx, req)
+		return
+	}
 	if req.Method != http.MethodPost {
 		x.w.Header().Set("Allow", http.MethodPost)
 		x.refuse(ctx, http.StatusMethodNotAllowed, outcomeInvalid, fault.InvalidInput("", "send operations with POST"))
 		return
 	}
+	x.stream = sse.Accepted(req)
 	var ok bool
-	if x.media, ok = negotiate(req.Header.Values("Accept")); !ok {
+	if x.stream {
+		x.media = mediaResponse // for what is refused
+	} else if x.media, ok = negotiate(req.Header.Values("Accept")); !ok {
 		x.refuse(ctx, http.StatusNotAcceptable, outcomeInvalid,
 			fault.InvalidInput("", "answers are "+mediaJSON+" or "+mediaResponse))
 		return
@@ -119,7 +128,6 @@ func (x *exchange) authenticate(ctx context.Context, req *http.Request) (context
 	if err != nil || caller == nil {
 		return ctx, err
 	}
-	x.signedIn = true
 	return identity.NewContext(ctx, caller), nil
 }
 
@@ -160,42 +168,27 @@ func (x *exchange) readBody(req *http.Request, into *bytes.Buffer) (status int, 
 // run prepares and runs an operation and writes its response.
 func (x *exchange) run(ctx context.Context, request request) {
 	r := x.router
-	op, err := r.prepare(ctx, request.query, request.operationName, request.variables)
+	op, variables, err := r.bind(ctx, request)
+	if op != nil {
+		x.kind = op.kind
+	}
 	if err != nil {
 		x.refuseOperation(ctx, err)
 		return
 	}
-	x.kind = op.kind
-	if op.kind == ast.OperationTypeMutation && r.options.AllowMutations != nil {
-		if err := r.options.AllowMutations(); err != nil {
-			x.refuseOperation(ctx, err)
-			return
-		}
-	}
-	tools := r.tools.Get().(*toolkit)
-	variables, err := op.variables.bind(r.graph, tools.check, request.variables)
-	r.tools.Put(tools)
-	if err != nil {
-		x.refuseOperation(ctx, err)
+	if x.stream {
+		x.serveStream(ctx, op, variables)
 		return
 	}
-	rc := resolve.NewContext(ctx)
-	rc.Variables = variables
-	rc.RemapVariables = op.variables.remap
-	rc.Request.ID = op.hash
-	if !x.signedIn {
-		rc.SetPreFetchFieldAuthorizer(refuseAnonymous{})
+	if op.trigger != nil {
+		x.refuseOperation(ctx, fault.InvalidInput("query",
+			"subscriptions are served over WebSocket (graphql-transport-ws), and over POST with Accept: text/event-stream"))
+		return
 	}
-	// The engine's sharing of inbound requests panics under load, and neither it nor
-	// the sharing of fetches knows whose request it is: equal text is not equal
-	// rights.
-	rc.ExecutionOptions.DisableInboundRequestDeduplication = true
-	rc.ExecutionOptions.DisableSubgraphRequestDeduplication = true
-
 	out := buffers.Get().(*bytes.Buffer)
 	out.Reset()
 	defer putBuffer(out)
-	if _, err := r.resolver.ArenaResolveGraphQLResponse(rc, op.response, out); err != nil {
+	if _, err := r.resolver.ArenaResolveGraphQLResponse(r.resolveContext(ctx, op, variables), op.response, out); err != nil {
 		x.refuse(ctx, http.StatusInternalServerError, outcomeFailed, fault.Internal(err))
 		return
 	}
@@ -209,6 +202,33 @@ func (x *exchange) run(ctx context.Context, request request) {
 		outcome = outcomeErrors
 	}
 	x.write(http.StatusOK, outcome, response)
+}
+
+// bind prepares a request's operation and its variables. The operation is
+// returned with an error, too, if it is known.
+func (r *Router) bind(ctx context.Context, request request) (*operation, *astjson.Value, error) {
+	op, err := r.prepare(ctx, request.query, request.operationName, request.variables)
+	if err != nil {
+		return nil, nil, err
+	}
+	if op.kind != ast.OperationTypeQuery && r.options.AllowMutations != nil {
+		if err := r.options.AllowMutations(); err != nil {
+			return op, nil, err
+		}
+	}
+	tools := r.tools.Get().(*toolkit)
+	defer r.tools.Put(tools)
+	variables, err := op.variables.bind(r.graph, tools.check, request.variables)
+	return op, variables, err
+}
+
+// execute runs a query or mutation and returns a response of its own memory.
+func (r *Router) execute(ctx context.Context, op *operation, variables *astjson.Value) (response []byte, failed bool, _ error) {
+	var out bytes.Buffer
+	if _, err := r.resolver.ArenaResolveGraphQLResponse(r.resolveContext(ctx, op, variables), op.response, &out); err != nil {
+		return nil, true, fault.Internal(err)
+	}
+	return r.clientResponse(ctx, out.Bytes())
 }
 
 // refuseOperation answers an operation that was understood as a request and not
@@ -229,13 +249,18 @@ func (x *exchange) refuseOperation(ctx context.Context, err error) {
 
 // refuse writes errors without data.
 func (x *exchange) refuse(ctx context.Context, status int, outcome string, err error) {
+	x.write(status, outcome, x.router.errorsOnly(ctx, err))
+}
+
+// errorsOnly renders a response of errors without data.
+func (r *Router) errorsOnly(ctx context.Context, err error) []byte {
 	body, encodeErr := json.Marshal(struct {
 		Errors []responseError `json:"errors"`
-	}{x.router.present(ctx, err)})
+	}{r.present(ctx, err)})
 	if encodeErr != nil { // only strings and numbers in there
-		x.router.log.ErrorContext(ctx, "encoding errors", "error", encodeErr)
+		r.log.ErrorContext(ctx, "encoding errors", "error", encodeErr)
 	}
-	x.write(status, outcome, body)
+	return body
 }
 
 func (x *exchange) write(status int, outcome string, body []byte) {

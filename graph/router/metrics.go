@@ -19,10 +19,13 @@ const (
 )
 
 type metrics struct {
-	requests *prometheus.CounterVec
-	duration prometheus.Histogram
-	hits     prometheus.Counter
-	misses   prometheus.Counter
+	requests      *prometheus.CounterVec
+	duration      prometheus.Histogram
+	hits          prometheus.Counter
+	misses        prometheus.Counter
+	connections   *prometheus.GaugeVec
+	subscriptions prometheus.Gauge
+	sent, dropped prometheus.Counter
 	// The two series of nearly all requests, looked up once.
 	queriesOK, mutationsOK prometheus.Counter
 }
@@ -31,7 +34,7 @@ func newMetrics() *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tradesage_router_requests_total",
-			Help: "GraphQL requests by operation type (query, mutation, unknown) and outcome.",
+			Help: "GraphQL requests by operation type (query, mutation, subscription, unknown) and outcome.",
 		}, []string{"operation_type", "outcome"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "tradesage_router_request_seconds",
@@ -47,6 +50,19 @@ func newMetrics() *metrics {
 			Help: "Operations that had to be planned.",
 		}),
 	}
+	m.connections = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "tradesage_router_connections", Help: "Open connections of clients by transport (websocket, sse).",
+	}, []string{"transport"})
+	m.subscriptions = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tradesage_router_subscriptions", Help: "Running subscriptions of clients.",
+	})
+	m.sent = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "tradesage_router_events_sent_total", Help: "Events of subscriptions that were sent to clients.",
+	})
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "tradesage_router_events_dropped_total",
+		Help: "Events of subscriptions that were not sent: the caller no longer counts, the client is gone or too slow, or it failed.",
+	})
 	m.queriesOK = m.requests.WithLabelValues("query", outcomeOK)
 	m.mutationsOK = m.requests.WithLabelValues("mutation", outcomeOK)
 	return m
@@ -61,11 +77,17 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 		registry.Register(m.duration),
 		registry.Register(m.hits),
 		registry.Register(m.misses),
+		registry.Register(m.connections),
+		registry.Register(m.subscriptions),
+		registry.Register(m.sent),
+		registry.Register(m.dropped),
 	)
 }
 
 func (m *metrics) observe(kind ast.OperationType, outcome string, start time.Time) {
-	m.duration.Observe(time.Since(start).Seconds())
+	if kind != ast.OperationTypeSubscription { // whose responses come for hours
+		m.duration.Observe(time.Since(start).Seconds())
+	}
 	switch {
 	case kind == ast.OperationTypeQuery && outcome == outcomeOK:
 		m.queriesOK.Inc()
@@ -82,6 +104,8 @@ func operationType(kind ast.OperationType) string {
 		return "query"
 	case ast.OperationTypeMutation:
 		return "mutation"
+	case ast.OperationTypeSubscription:
+		return "subscription"
 	}
 	return "unknown"
 }

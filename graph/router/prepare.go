@@ -41,7 +41,9 @@ type operation struct {
 	kind      ast.OperationType
 	response  *resolve.GraphQLResponse
 	variables variables
-	hash      uint64
+	// trigger is set for a subscription.
+	trigger *trigger
+	hash    uint64
 }
 
 // toolkit holds the engine's stateful, reusable parts; one goroutine at a time.
@@ -184,34 +186,58 @@ func (r *Router) plan(d *document, key planKey) (*operation, error) {
 		return nil, err
 	}
 	prefixAliases(planned)
-	if op.response, err = r.planResponse(planned, d.name); err != nil {
+	if op.response, op.trigger, err = r.planResponse(planned, d.name); err != nil {
 		return nil, err
 	}
 	r.attachSources(op.response.Fetches)
 	return op, nil
 }
 
-func (r *Router) planResponse(doc *ast.Document, name string) (*resolve.GraphQLResponse, error) {
+func (r *Router) planResponse(doc *ast.Document, name string) (*resolve.GraphQLResponse, *trigger, error) {
 	planner, err := plan.NewPlanner(r.graph.plan)
 	if err != nil {
-		return nil, fault.Internal(err)
+		return nil, nil, fault.Internal(err)
 	}
 	var report operationreport.Report
 	planned := planner.Plan(doc, r.graph.router, name, &report)
 	if report.HasErrors() {
 		r.log.Warn("operation cannot be planned", "error", report)
-		return nil, errUnplannable
+		return nil, nil, errUnplannable
 	}
-	sync, ok := planned.(*plan.SynchronousResponsePlan)
-	if !ok {
-		return nil, fault.InvalidInput("query", "incremental delivery is not supported")
+	var response *resolve.GraphQLResponse
+	var subscription *resolve.GraphQLSubscription
+	switch p := planned.(type) {
+	case *plan.SynchronousResponsePlan:
+		response = p.Response
+	case *plan.SubscriptionResponsePlan:
+		subscription, response = p.Response, p.Response.Response
+	default:
+		return nil, nil, fault.InvalidInput("query", "incremental delivery is not supported")
 	}
-	if cyclic(sync.Response.RawFetches) {
-		return nil, errUnplannable
+	if cyclic(response.RawFetches) {
+		return nil, nil, errUnplannable
 	}
-	postprocess.NewProcessor().Process(sync)
-	restoreAliases(sync.Response.Data)
-	return sync.Response, nil
+	postprocess.NewProcessor().Process(planned)
+	var found *trigger
+	if subscription != nil {
+		if found, err = r.newTrigger(subscription); err != nil {
+			return nil, nil, err
+		}
+	}
+	restoreAliases(response.Data)
+	return response, found, nil
+}
+
+// newTrigger finds the subgraph of a planned subscription, which has one field.
+func (r *Router) newTrigger(s *resolve.GraphQLSubscription) (*trigger, error) {
+	source, ok := r.sources[s.Trigger.SourceName]
+	if !ok || len(s.Response.Data.Fields) != 1 || s.Response.Data.Fields[0].Info == nil {
+		return nil, fault.InvalidInput("query", "a subscription selects one field of a subgraph")
+	}
+	return &trigger{
+		subgraph: s.Trigger.SourceName, follower: source, template: s.Trigger.InputTemplate,
+		protected: s.Response.Data.Fields[0].Info.HasAuthorizationRule,
+	}, nil
 }
 
 // errUnplannable answers a valid operation for which there is no order of fetches.

@@ -31,6 +31,13 @@ type LocalSubgraph interface {
 	Execute(ctx context.Context, query, operationName string, variables []byte) []byte
 }
 
+// LocalStreams is a LocalSubgraph with subscriptions.
+type LocalStreams interface {
+	// Subscribe runs one subscription and hands each response, a whole one as JSON,
+	// to deliver, until the subscription ends, ctx ends or deliver fails.
+	Subscribe(ctx context.Context, query, operationName string, variables []byte, deliver func([]byte) error) error
+}
+
 // Options says what a Router serves and what it accepts. Only Config is needed.
 type Options struct {
 	// Config is the execution config as composition writes it (JSON).
@@ -45,9 +52,15 @@ type Options struct {
 	// RATE_LIMITED 429; any other error answers 401, UNAUTHENTICATED.
 	// Nil takes every request as anonymous.
 	Authenticate func(*http.Request) (*identity.Caller, error)
-	// AllowMutations is asked before each mutation runs; its error, as a fault of
+	// AllowMutations is asked before each mutation and subscription runs; its error, as a fault of
 	// the code UNAVAILABLE, is the answer. Nil lets all of them run.
 	AllowMutations func() error
+	// Recheck says whether a caller of Authenticate still counts; its error is as
+	// Authenticate's. It is asked before each event of a subscription. Nil trusts a
+	// caller until the token's end.
+	Recheck func(context.Context, *identity.Caller) error
+	// Streams bounds WebSockets and streams.
+	Streams Streams
 	// HTTPClient reaches remote subgraphs; its Timeout bounds a fetch. The default
 	// waits at most 30 s. Of the client's headers only Authorization and
 	// X-Request-Id are passed on.
@@ -78,6 +91,8 @@ const (
 type Router struct {
 	options  Options
 	limits   Limits
+	streams  Streams
+	clients  clients
 	graph    *supergraph
 	cache    *otter.Cache[planKey, *entry]
 	tools    sync.Pool // of *toolkit
@@ -112,6 +127,7 @@ func New(ctx context.Context, options Options) (*Router, error) {
 	r := &Router{
 		options: options,
 		limits:  options.Limits.withDefaults(),
+		streams: options.Streams.withDefaults(),
 		graph:   graph,
 		log:     options.Logger,
 		metrics: newMetrics(),

@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 // GraphQL errors in the response; a nil response is a subgraph that gave none.
 type fetcher interface {
 	fetch(ctx context.Context, query string, variables []byte) []byte
+	follower
 }
 
 // source is the data source of one fetch of one plan. It stands where the planner
@@ -145,6 +147,16 @@ func (r *Router) attachSource(item *resolve.FetchItem) {
 
 // localFetcher calls a subgraph of this process. The caller's identity is in ctx.
 type localFetcher struct{ subgraph LocalSubgraph }
+
+// follow implements follower. A subgraph without subscriptions has no field that
+// could bring anyone here.
+func (l localFetcher) follow(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error {
+	streaming, ok := l.subgraph.(LocalStreams)
+	if !ok {
+		return fault.Internal(errors.New("the subgraph has no subscriptions"))
+	}
+	return streaming.Subscribe(ctx, query, "", variables, deliver)
+}
 
 func (l localFetcher) fetch(ctx context.Context, query string, variables []byte) []byte {
 	return l.subgraph.Execute(ctx, query, "", variables)

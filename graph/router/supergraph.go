@@ -139,6 +139,9 @@ func dataSource(
 	input := graphql_datasource.ConfigurationInput{
 		Fetch:               &graphql_datasource.FetchConfiguration{URL: c.CustomGraphQL.Fetch.URL.Value, Method: http.MethodPost},
 		SchemaConfiguration: schema,
+		// The engine plans a subscription only where one is configured; it is not what
+		// follows it.
+		Subscription: &graphql_datasource.SubscriptionConfiguration{URL: c.CustomGraphQL.Fetch.URL.Value},
 	}
 	for _, f := range c.CustomGraphQL.ScalarFields {
 		input.CustomScalarTypeFields = append(input.CustomScalarTypeFields, graphql_datasource.SingleTypeField(f))

@@ -11,12 +11,14 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
 // ServeHTTP answers the subgraph's own port: POST with an application/json body.
+// A request that accepts text/event-stream gets a stream, for subscriptions too.
 // A document that is refused answers 200 with errors, as application/json does;
 // other statuses are 400 for a body that is no GraphQL request, 401 and 503 from
 // Options.Authenticate, 405, 413 and 415. An inbound X-Request-Id is kept.
@@ -48,6 +50,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	params, status, err := s.readParams(w, req)
 	if err != nil {
 		s.refuse(ctx, w, status, err)
+		return
+	}
+	if sse.Accepted(req) {
+		s.serveStream(ctx, w, params)
 		return
 	}
 	body := encode(s.run(ctx, params, s.options.MaxFields))

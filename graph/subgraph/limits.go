@@ -11,12 +11,18 @@ import (
 )
 
 // check refuses what no resolver should see: subscriptions (they have another
-// way in), too many entities, and, unless maxFields is noLimit, too many fields.
+// way in), and what checkSize refuses.
 func (s *Server) check(operation *graphql.OperationContext, maxFields int) error {
-	root := operation.Operation.SelectionSet
 	if operation.Operation.Operation == ast.Subscription {
-		return fault.InvalidInput("query", "subscriptions are not served over this transport")
+		return fault.InvalidInput("query", "subscriptions are not served over this transport: accept text/event-stream")
 	}
+	return s.checkSize(operation, maxFields)
+}
+
+// checkSize refuses too many entities, and, unless maxFields is noLimit, too many
+// fields.
+func (s *Server) checkSize(operation *graphql.OperationContext, maxFields int) error {
+	root := operation.Operation.SelectionSet
 	count := counter{variables: operation.Variables}
 	if count.entities(root) > s.options.MaxEntities {
 		return fault.New(fault.CodeOperationTooComplex,

@@ -28,6 +28,11 @@ type Options struct {
 	// is reachable by itself verifies the token again. No caller and no error is an
 	// anonymous request. Nil takes every request as anonymous.
 	Authenticate func(*http.Request) (*identity.Caller, error)
+	// Recheck says whether a caller still counts, for streams over HTTP: before each
+	// event. Nil checks the token's expiry alone.
+	Recheck func(context.Context, *identity.Caller) error
+	// Mutated is called after each mutation that has run; nil calls nobody.
+	Mutated func()
 	// Introspection lets requests over HTTP and in-process select __schema.
 	Introspection bool
 	// MaxBodyBytes bounds an HTTP request's body; default 4 MiB, since entity
@@ -116,7 +121,11 @@ func (s *Server) run(ctx context.Context, params *graphql.RawParams, maxFields i
 	}
 	operation.DisableIntrospection = !s.options.Introspection
 	next, ctx := s.executor.DispatchOperation(ctx, operation)
-	return next(ctx)
+	response := next(ctx)
+	if s.options.Mutated != nil && operation.Operation.Operation == ast.Mutation {
+		s.options.Mutated()
+	}
+	return response
 }
 
 // failed is a response of one error and no data.

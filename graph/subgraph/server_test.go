@@ -63,7 +63,7 @@ func TestExecute(t *testing.T) {
 		"wrong variable":   {query: `query($f: Int) { books(first: $f) { id } }`, variables: `{"f":"x"}`, want: `{"errors":[{"message":"cannot use string as Int","path":["variable","f"],"extensions":{"code":"INVALID_INPUT"}}],"data":null}`},
 		"variables list":   {query: `{ hello }`, variables: `[1]`, want: `{"errors":[{"message":"variables are not a JSON object","extensions":{"code":"INVALID_INPUT","field":"variables"}}],"data":null}`},
 		"no introspection": {query: `{ __schema { types { name } } }`, want: `{"errors":[{"message":"introspection is switched off","path":["__schema"],"locations":[{"line":1,"column":3}],"extensions":{"code":"FORBIDDEN"}}],"data":{"__schema":null}}`},
-		"subscription":     {query: `subscription { bookAdded { id } }`, want: `{"errors":[{"message":"subscriptions are not served over this transport","extensions":{"code":"INVALID_INPUT","field":"query"}}],"data":null}`},
+		"subscription":     {query: `subscription { bookAdded { id } }`, want: `{"errors":[{"message":"subscriptions are not served over this transport: accept text/event-stream","extensions":{"code":"INVALID_INPUT","field":"query"}}],"data":null}`},
 		"not signed in":    {query: `{ hello secret }`, want: `{"errors":[{"message":"sign in first","path":["secret"],"locations":[{"line":1,"column":9}],"extensions":{"code":"UNAUTHENTICATED"}}],"data":{"hello":"hello, world","secret":null}}`},
 	} {
 		t.Run(name, func(t *testing.T) {

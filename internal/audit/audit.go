@@ -13,6 +13,7 @@ import (
 
 	"github.com/tradesage/tradesage/db/platformdb"
 	"github.com/tradesage/tradesage/db/tenantdb"
+	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
@@ -84,7 +85,8 @@ func (e Event) Entry(ctx context.Context) (Entry, error) {
 
 // RecordPlatform writes the event into the platform's record with q, the
 // queries of the transaction that makes the change. tenant is nil where no
-// tenant is concerned.
+// tenant is concerned; else those who follow its activity hear of it through the
+// outbox.
 func RecordPlatform(ctx context.Context, q *platformdb.Queries, tenant *uuid.UUID, e Event) error {
 	entry, err := e.Entry(ctx)
 	if err != nil {
@@ -137,6 +139,22 @@ func CopyToPlatform(ctx context.Context, q *platformdb.Queries, tenant uuid.UUID
 		return fmt.Errorf("audit copy %s: %w", row.ID, err)
 	}
 	return nil
+}
+
+// Activity returns the live event of a row of kind "audit.copy" or
+// "audit.activity": that something was done, without the details.
+func Activity(body json.RawMessage) (events.Event, error) {
+	var row struct {
+		Entry
+		CreatedAt time.Time `json:"created_at"`
+	}
+	if err := json.Unmarshal(body, &row); err != nil {
+		return events.Event{}, fmt.Errorf("activity: %w", err)
+	}
+	return events.Event{
+		ID: row.ID, Topic: events.TopicActivity, Kind: row.Action, At: row.CreatedAt,
+		Actor: row.ActorID, Session: row.SessionID, Target: row.Target,
+	}, nil
 }
 
 func encodeDetails(details any) (json.RawMessage, error) {

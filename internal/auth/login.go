@@ -12,6 +12,7 @@ import (
 	"github.com/tradesage/tradesage/db/platformdb"
 	"github.com/tradesage/tradesage/internal/audit"
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/session"
 )
 
 // refreshPrefix tells a refresh token from anything else, as to scanners that
@@ -239,7 +240,13 @@ func (a *Auth) signIn(
 				return err
 			}
 		}
-		return q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &chosen.TenantID, Kind: KindSessionStarted, Body: body})
+		err = q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &chosen.TenantID, Kind: KindSessionStarted, Body: body})
+		if err != nil {
+			return err
+		}
+		return session.Emit(ctx, q, session.Change{
+			Kind: session.EventStarted, Session: sessionID, User: t.identity, Tenant: chosen.TenantID, At: now,
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sign-in: %w", err)

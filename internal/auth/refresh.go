@@ -149,6 +149,12 @@ func (a *Auth) rotate(ctx context.Context, q *platformdb.Queries, r *renewal, ro
 	if err != nil {
 		return err
 	}
+	err = session.Emit(ctx, q, session.Change{
+		Kind: session.EventRenewed, Session: row.SessionID, User: row.IdentityID, Tenant: row.TenantID, At: r.now,
+	})
+	if err != nil {
+		return err
+	}
 	return audit.RecordPlatform(ctx, q, &row.TenantID, audit.Event{
 		Action: "auth.refresh_session", Target: row.SessionID.String(), Actor: &row.IdentityID, Session: &row.SessionID,
 		Details: map[string]any{"generation": row.Generation + 1, "user_agent": r.agent, "ip": r.ip},

@@ -56,7 +56,6 @@ type Verifier struct {
 // verified is a token whose signature and claims were found good.
 type verified struct {
 	caller  identity.Caller
-	issued  time.Time
 	touched atomic.Int64 // when its use was last noted, in milliseconds since 1970
 }
 
@@ -156,19 +155,13 @@ func (v *Verifier) Authenticate(ctx context.Context, token string) (*identity.Ca
 	if err != nil {
 		return nil, present(err)
 	}
-	switch place.state {
-	case db.TenantActive:
-	case db.TenantSuspended:
-		return nil, errTenantSuspended
-	case db.TenantProvisioning:
-		return nil, errTenantNotReady
-	default:
-		return nil, errUnauthenticated
+	if err := place.refusal(); err != nil {
+		return nil, err
 	}
 	if place.tenant != entry.caller.Tenant { // it moved since the token was cached
 		entry, hit = entry.in(place.tenant), false
 	}
-	if err := v.revocations.Check(&entry.caller, entry.issued); err != nil {
+	if err := v.revocations.Check(&entry.caller, entry.caller.Issued); err != nil {
 		return nil, present(err)
 	}
 	if !hit {
@@ -178,8 +171,38 @@ func (v *Verifier) Authenticate(ctx context.Context, token string) (*identity.Ca
 	return &entry.caller, nil
 }
 
+// Recheck says whether a caller that was authenticated before still counts: the
+// session lives and the tenant is active. It does not look at the token's expiry,
+// which is for who keeps a connection open. It fails like Authenticate.
+func (v *Verifier) Recheck(ctx context.Context, caller *identity.Caller) error {
+	place, err := v.tenants.Get(ctx, caller.Tenant.ID(), v.directory)
+	if err != nil {
+		return present(err)
+	}
+	if err := place.refusal(); err != nil {
+		return err
+	}
+	if err := v.revocations.Check(caller, caller.Issued); err != nil {
+		return present(err)
+	}
+	return nil
+}
+
+// refusal is why nobody may use the tenant, or nil.
+func (d directoryEntry) refusal() error {
+	switch d.state {
+	case db.TenantActive:
+		return nil
+	case db.TenantSuspended:
+		return errTenantSuspended
+	case db.TenantProvisioning:
+		return errTenantNotReady
+	}
+	return errUnauthenticated
+}
+
 func (e *verified) in(tenant db.Tenant) *verified {
-	moved := &verified{caller: e.caller, issued: e.issued}
+	moved := &verified{caller: e.caller}
 	moved.caller.Tenant = tenant
 	return moved
 }
@@ -233,9 +256,8 @@ func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) 
 	return &verified{
 		caller: identity.Caller{
 			Subject: subject, Session: sessionID, Tenant: place.tenant, Epoch: c.Epoch,
-			AuthTime: c.AuthTime.Time, Expires: c.ExpiresAt.Time,
+			AuthTime: c.AuthTime.Time, Issued: c.IssuedAt.Time, Expires: c.ExpiresAt.Time,
 		},
-		issued: c.IssuedAt.Time,
 	}, nil
 }
 

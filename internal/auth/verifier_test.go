@@ -29,7 +29,7 @@ func TestAuthenticateNamesTheCaller(t *testing.T) {
 	now := e.clock.Now().Truncate(time.Second)
 	want := &identity.Caller{
 		Subject: result.UserID, Session: result.SessionID, Tenant: tenant, Epoch: 1,
-		AuthTime: now, Expires: now.Add(DefaultTokenLifetime),
+		AuthTime: now, Issued: now, Expires: now.Add(DefaultTokenLifetime),
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b db.Tenant) bool { return a == b })); diff != "" {
 		t.Fatal(diff)

@@ -26,8 +26,8 @@ type Caller struct {
 	Epoch int64
 	// AuthTime is when the subject last proved a credential.
 	AuthTime time.Time
-	// Expires is when the access token ends.
-	Expires time.Time
+	// Issued and Expires bound the access token.
+	Issued, Expires time.Time
 }
 
 type contextKey struct{}

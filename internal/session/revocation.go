@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/internal/identity"
 )
 
 // Kind says what a revocation ends.
@@ -35,6 +37,20 @@ type Revocation struct {
 	At time.Time
 	// Expires is when no token that it concerns can be valid any more.
 	Expires time.Time
+}
+
+// Concerns reports whether it ends what the caller does: as Check does, but for
+// the caller's token alone.
+func (r Revocation) Concerns(c *identity.Caller) bool {
+	switch r.Kind {
+	case KindSession:
+		return c.Session == r.Subject
+	case KindUser:
+		return c.Subject == r.Subject && c.Tenant.ID() == r.Tenant && !began(c.Session, c.AuthTime).After(r.At)
+	case KindTenant:
+		return c.Tenant.ID() == r.Subject && !c.Issued.After(r.At)
+	}
+	return false
 }
 
 // values are the fields of the entry in the Redis stream.

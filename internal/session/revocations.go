@@ -181,8 +181,8 @@ type Ending struct {
 	Reason string
 }
 
-// EndSession ends the session's row and writes its revocation, with q, the
-// queries of the transaction that is the cause. ended is false if the user has
+// EndSession ends the session's row, writes its revocation and announces the end
+// to the user's live subscriptions, with q, the queries of the transaction that is the cause. ended is false if the user has
 // no such session or it had ended before; otherwise give the revocation to
 // Publish after the commit.
 func (r *Revocations) EndSession(ctx context.Context, q *platformdb.Queries, e Ending) (revocation Revocation, ended bool, err error) {
@@ -191,6 +191,9 @@ func (r *Revocations) EndSession(ctx context.Context, q *platformdb.Queries, e E
 	n, err := q.EndSession(ctx, platformdb.EndSessionParams{
 		ID: e.Session, IdentityID: e.User, At: now, Reason: e.Reason, RevocationExpiresAt: revocation.Expires,
 	})
+	if err == nil && n > 0 {
+		err = Emit(ctx, q, Change{EventEnded, e.Session, e.User, e.Tenant, now, e.Reason})
+	}
 	if err != nil {
 		return Revocation{}, false, fmt.Errorf("end of session %s: %w", e.Session, err)
 	}
@@ -213,6 +216,9 @@ func (r *Revocations) EndOtherSessions(ctx context.Context, q *platformdb.Querie
 	revocations := make([]Revocation, len(rows))
 	for i, row := range rows {
 		revocations[i] = Revocation{KindSession, row.ID, row.TenantID, now, expires}
+		if err := Emit(ctx, q, Change{EventEnded, row.ID, e.User, row.TenantID, now, e.Reason}); err != nil {
+			return nil, err
+		}
 	}
 	return revocations, nil
 }

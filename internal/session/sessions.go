@@ -10,6 +10,7 @@ import (
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/db/platformdb"
 	"github.com/tradesage/tradesage/db/tenantdb"
+	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/page"
@@ -21,10 +22,11 @@ const MaxBatch = 100
 // Sessions answers questions about the caller's own sessions and devices, and
 // ends sessions.
 type Sessions struct {
-	store *db.Store
-	live  *Live
-	ended *Revocations
-	clock func() time.Time
+	store  *db.Store
+	live   *Live
+	ended  *Revocations
+	events *events.Hub
+	clock  func() time.Time
 }
 
 // SessionsOptions are what NewSessions needs.
@@ -35,6 +37,8 @@ type SessionsOptions struct {
 	Live *Live
 	// Revocations makes the end of a session known.
 	Revocations *Revocations
+	// Events is what Events follows.
+	Events *events.Hub
 	// Clock is time.Now if nil.
 	Clock func() time.Time
 }
@@ -44,7 +48,7 @@ func NewSessions(o SessionsOptions) *Sessions {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	return &Sessions{store: o.Store, live: o.Live, ended: o.Revocations, clock: o.Clock}
+	return &Sessions{store: o.Store, live: o.Live, ended: o.Revocations, events: o.Events, clock: o.Clock}
 }
 
 // Connection is a page of sessions.

@@ -58,6 +58,9 @@ func (t *Tenants) Create(ctx context.Context, input CreateTenantInput) (*Tenant,
 		if err := audit.RecordPlatform(ctx, q, &actingTenant, created(claimed)); err != nil {
 			return err
 		}
+		if err := emit(ctx, q, actingTenant, change{EventCreated, claimed.ID, &caller.Subject}); err != nil {
+			return err
+		}
 		if input.IdempotencyKey == nil {
 			return nil
 		}
@@ -86,7 +89,8 @@ func (t *Tenants) invite(caller *identity.Caller, input CreateTenantInput) (prov
 	if err != nil {
 		return provisioning{}, err
 	}
-	return provisioning{Owner: &ownerInvitation{
+	platform := caller.Tenant.ID()
+	return provisioning{Follower: &platform, Owner: &ownerInvitation{
 		ID: id, Email: input.OwnerEmail, InvitedBy: caller.Subject,
 		ExpiresAt: t.now().Add(InvitationLife).UTC().Truncate(time.Microsecond),
 	}}, nil
@@ -99,25 +103,31 @@ func claimOf(input CreateTenantInput) platformdb.ClaimBlankParams {
 // requirePlatform answers FORBIDDEN unless the caller's tenant is the platform's
 // own and a role there grants the permission.
 func (t *Tenants) requirePlatform(ctx context.Context, caller *identity.Caller, needed string) error {
-	forbidden := fault.Forbidden("this needs the permission " + needed + " of the platform")
+	holds, err := t.holdsPlatform(ctx, caller, needed)
+	if err == nil && !holds {
+		return fault.Forbidden("this needs the permission " + needed + " of the platform")
+	}
+	return err
+}
+
+// holdsPlatform reports whether the caller's tenant is the platform's own and a
+// role there grants the permission.
+func (t *Tenants) holdsPlatform(ctx context.Context, caller *identity.Caller, needed string) (bool, error) {
 	own, err := t.store.PlatformFor(caller.Tenant).GetTenant(ctx, caller.Tenant.ID())
 	if errors.Is(err, db.ErrNotFound) {
-		return forbidden
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("tenant %s: %w", caller.Tenant, err)
+		return false, fmt.Errorf("tenant %s: %w", caller.Tenant, err)
 	}
 	if own.Slug == nil || *own.Slug != PlatformSlug {
-		return forbidden
+		return false, nil
 	}
 	held, err := permission.Load(ctx, t.store.Tenant(caller.Tenant).Queries, caller.Subject)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if !held.Holds(needed) {
-		return forbidden
-	}
-	return nil
+	return held.Holds(needed), nil
 }
 
 // repeated returns the tenant that an earlier call with the same idempotency key

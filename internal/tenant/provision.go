@@ -29,6 +29,9 @@ type provisioning struct {
 	Owner  *ownerInvitation `json:"owner,omitempty"`
 	// Founder is set where the owner needs no invitation.
 	Founder *founder `json:"founder,omitempty"`
+	// Follower is the tenant in which the change of state is announced too: the
+	// platform's own, where an administrator made this one.
+	Follower *uuid.UUID `json:"follower,omitempty"`
 	// Platform is set for the platform's own tenant, which has more roles.
 	Platform bool `json:"platform,omitempty"`
 }
@@ -133,6 +136,9 @@ func (t *Tenants) activate(ctx context.Context, p provisioning) error {
 		if err != nil || changed == 0 {
 			return err
 		}
+		if err := announceState(ctx, q, p); err != nil {
+			return err
+		}
 		if p.Founder != nil {
 			return q.AddMembership(ctx, p.Founder.Identity, p.Tenant)
 		}
@@ -156,6 +162,19 @@ func (t *Tenants) activate(ctx context.Context, p provisioning) error {
 		}
 		return q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &p.Tenant, Kind: mail.Kind, Body: body})
 	})
+}
+
+func announceState(ctx context.Context, q *platformdb.Queries, p provisioning) error {
+	c := change{kind: EventStateChanged, tenant: p.Tenant}
+	if p.Owner != nil {
+		c.actor = &p.Owner.InvitedBy
+	}
+	if p.Follower != nil {
+		if err := emit(ctx, q, *p.Follower, c); err != nil {
+			return err
+		}
+	}
+	return emit(ctx, q, p.Tenant, c)
 }
 
 func roleParams(roles []role) (tenantdb.UpsertBuiltInRolesParams, error) {

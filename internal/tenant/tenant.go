@@ -19,6 +19,7 @@ import (
 
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/db/platformdb"
+	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
@@ -51,14 +52,16 @@ const (
 	StateDeleting     TenantState = "DELETING"
 )
 
-// Options is what Tenants needs. All of it is required but Logger.
+// Options is what Tenants needs. All of it is required but Events and Logger.
 type Options struct {
 	Store       *db.PlatformStore
 	Invitations *InvitationMails
 	// Refiller is woken by each claim.
 	Refiller *Refiller
-	Now      func() time.Time
-	Logger   *slog.Logger
+	// Events is what Tenants.Events follows; nil where nobody follows.
+	Events *events.Hub
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Tenants reads and creates tenants.
@@ -66,6 +69,7 @@ type Tenants struct {
 	store       *db.PlatformStore
 	invitations *InvitationMails
 	refiller    *Refiller
+	events      *events.Hub
 	now         func() time.Time
 	logger      *slog.Logger
 }
@@ -78,7 +82,7 @@ func New(o Options) (*Tenants, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Tenants{o.Store, o.Invitations, o.Refiller, o.Now, o.Logger}, nil
+	return &Tenants{o.Store, o.Invitations, o.Refiller, o.Events, o.Now, o.Logger}, nil
 }
 
 // Current returns the caller's tenant. UNAUTHENTICATED without a caller.

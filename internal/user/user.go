@@ -17,6 +17,7 @@ import (
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/db/tenantdb"
 	"github.com/tradesage/tradesage/internal/audit"
+	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/permission"
@@ -58,6 +59,7 @@ type Users struct {
 	permissions *permission.Permissions
 	invitations *tenant.InvitationMails
 	announcer   Announcer
+	events      *events.Hub
 	now         func() time.Time
 	logger      *slog.Logger
 }
@@ -72,12 +74,14 @@ type Announcer interface {
 	MemberEnded(ctx context.Context, in db.Tenant, user uuid.UUID, reason string) (pending bool, err error)
 }
 
-// Options are what New needs, all of it but Now and Logger.
+// Options are what New needs, all of it but Events, Now and Logger.
 type Options struct {
 	Store       *db.Store
 	Permissions *permission.Permissions
 	Invitations *tenant.InvitationMails
 	Announcer   Announcer
+	// Events is what ActivityEvents follows; nil where nobody follows.
+	Events *events.Hub
 	// Now is time.Now if nil.
 	Now func() time.Time
 	// Logger is slog.Default() if nil.
@@ -95,7 +99,7 @@ func New(o Options) (*Users, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Users{o.Store, o.Permissions, o.Invitations, o.Announcer, o.Now, o.Logger}, nil
+	return &Users{o.Store, o.Permissions, o.Invitations, o.Announcer, o.Events, o.Now, o.Logger}, nil
 }
 
 // Me returns the caller as a user. UNAUTHENTICATED without a caller, FORBIDDEN

@@ -65,6 +65,19 @@ func (r *Resolver) sessionsByID(ctx context.Context, keys []*model.SessionByIDsI
 	return found, err
 }
 
+// ofEvent returns the session that an event is about, nil if there is none or it
+// has ended.
+func (r *Resolver) ofEvent(ctx context.Context, e *session.SessionEvent) (*session.Session, error) {
+	if e.SessionID == nil {
+		return nil, nil
+	}
+	found, err := r.sessionsByID(ctx, []*model.SessionByIDsInput{{ID: *e.SessionID}})
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
 func deviceIDs(keys []*model.DeviceByIDsInput) []uuid.UUID {
 	ids := make([]uuid.UUID, len(keys))
 	for i, key := range keys {

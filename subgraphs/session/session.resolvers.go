@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/session"
 	"github.com/tradesage/tradesage/subgraphs/session/generated"
@@ -48,6 +49,15 @@ func (r *sessionResolver) Device(ctx context.Context, obj *session.Session) (*se
 	return deviceOf(ctx, obj)
 }
 
+func (r *sessionEventResolver) Session(ctx context.Context, obj *session.SessionEvent) (*session.Session, error) {
+	return r.ofEvent(ctx, obj)
+}
+
+func (r *subscriptionResolver) SessionEvents(ctx context.Context, after *string) (<-chan *session.SessionEvent, error) {
+	stream, err := r.sessions.Events(ctx, after)
+	return subgraph.Channel(ctx, stream, err)
+}
+
 func (r *userResolver) Sessions(ctx context.Context, obj *model.User, first *int, after *string) (*page.Connection[*session.Session], error) {
 	return r.list(ctx, page.Args{First: first, After: after})
 }
@@ -60,12 +70,18 @@ func (r *Resolver) Query() generated.QueryResolver { return &queryResolver{r} }
 
 func (r *Resolver) Session() generated.SessionResolver { return &sessionResolver{r} }
 
+func (r *Resolver) SessionEvent() generated.SessionEventResolver { return &sessionEventResolver{r} }
+
+func (r *Resolver) Subscription() generated.SubscriptionResolver { return &subscriptionResolver{r} }
+
 func (r *Resolver) User() generated.UserResolver { return &userResolver{r} }
 
 type (
-	deviceResolver   struct{ *Resolver }
-	mutationResolver struct{ *Resolver }
-	queryResolver    struct{ *Resolver }
-	sessionResolver  struct{ *Resolver }
-	userResolver     struct{ *Resolver }
+	deviceResolver       struct{ *Resolver }
+	mutationResolver     struct{ *Resolver }
+	queryResolver        struct{ *Resolver }
+	sessionResolver      struct{ *Resolver }
+	sessionEventResolver struct{ *Resolver }
+	subscriptionResolver struct{ *Resolver }
+	userResolver         struct{ *Resolver }
 )

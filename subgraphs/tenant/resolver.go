@@ -30,3 +30,11 @@ func tenantIDs(keys []*model.TenantByIDsInput) []uuid.UUID {
 	}
 	return ids
 }
+
+// reference is a user by their id alone, nil for nobody.
+func reference(id *uuid.UUID) *model.User {
+	if id == nil {
+		return nil
+	}
+	return &model.User{ID: *id}
+}

@@ -29,6 +29,8 @@ type ResolverRoot interface {
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Session() SessionResolver
+	SessionEvent() SessionEventResolver
+	Subscription() SubscriptionResolver
 	User() UserResolver
 }
 
@@ -105,6 +107,20 @@ type ComplexityRoot struct {
 	SessionEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
+	}
+
+	SessionEvent struct {
+		At        func(childComplexity int) int
+		Cursor    func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Kind      func(childComplexity int) int
+		Reason    func(childComplexity int) int
+		Session   func(childComplexity int) int
+		SessionID func(childComplexity int) int
+	}
+
+	Subscription struct {
+		SessionEvents func(childComplexity int, after *string) int
 	}
 
 	User struct {
@@ -393,6 +409,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SessionEdge.Node(childComplexity), true
 
+	case "SessionEvent.at":
+		if e.ComplexityRoot.SessionEvent.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionEvent.At(childComplexity), true
+	case "SessionEvent.cursor":
+		if e.ComplexityRoot.SessionEvent.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionEvent.Cursor(childComplexity), true
+	case "SessionEvent.id":
+		if e.ComplexityRoot.SessionEvent.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionEvent.ID(childComplexity), true
+	case "SessionEvent.kind":
+		if e.ComplexityRoot.SessionEvent.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionEvent.Kind(childComplexity), true
+	case "SessionEvent.reason":
+		if e.ComplexityRoot.SessionEvent.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionEvent.Reason(childComplexity), true
+	case "SessionEvent.session":
+		if e.ComplexityRoot.SessionEvent.Session == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionEvent.Session(childComplexity), true
+	case "SessionEvent.sessionId":
+		if e.ComplexityRoot.SessionEvent.SessionID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionEvent.SessionID(childComplexity), true
+
+	case "Subscription.sessionEvents":
+		if e.ComplexityRoot.Subscription.SessionEvents == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_sessionEvents_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.SessionEvents(childComplexity, args["after"].(*string)), true
+
 	case "User.id":
 		if e.ComplexityRoot.User.ID == nil {
 			break
@@ -472,6 +543,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
 			var buf bytes.Buffer
+			data.MarshalGQL(&buf)
+
+			return &graphql.Response{
+				Data: buf.Bytes(),
+			}
+		}
+	case ast.Subscription:
+		next := ec._Subscription(ctx, opCtx.Operation.SelectionSet)
+
+		var buf bytes.Buffer
+		return func(ctx context.Context) *graphql.Response {
+			buf.Reset()
+			data := next(ctx)
+
+			if data == nil {
+				return nil
+			}
 			data.MarshalGQL(&buf)
 
 			return &graphql.Response{
@@ -585,6 +673,52 @@ type RevokeUserSessionsPayload {
   answered. It follows within two seconds.
   """
   pending: Boolean!
+}
+
+type Subscription {
+  "What happens to the sessions of the user who is signed in, in this tenant."
+  sessionEvents(
+    """
+    Resume after the event with this cursor: what came since is delivered first.
+    From now on if left out.
+    """
+    after: String
+  ): SessionEvent! @authenticated
+}
+
+"Something that happened to a session of one's own."
+type SessionEvent {
+  """
+  The event's own id. An event may be delivered twice after a reconnect or a
+  failure: the second one has the same id.
+  """
+  id: ID!
+  "Where to resume after this event; opaque. It is kept for a day and about 1,000 events of the tenant."
+  cursor: String!
+  "When it happened."
+  at: DateTime!
+  "What happened."
+  kind: SessionEventKind!
+  "The session that it happened to; null for SUBSCRIBED and GAP."
+  sessionId: ID
+  "The session as it is now; null when it has ended, and for SUBSCRIBED and GAP."
+  session: Session
+  "Why the session ended, in a word or two as \"logout\"; null for other kinds."
+  reason: String
+}
+
+"What happened to a session."
+enum SessionEventKind {
+  "The subscription is live from here on. It comes first, and its cursor can be resumed from."
+  SUBSCRIBED
+  "Events before this one may have been missed: read the state again."
+  GAP
+  "Somebody signed in as this user."
+  STARTED
+  "The session got new tokens."
+  RENEWED
+  "The session ended and can no longer be used."
+  ENDED
 }
 
 "A person in one tenant."
@@ -870,6 +1004,26 @@ func (ec *executionContext) childFields_SessionEdge(ctx context.Context, field g
 		return ec.fieldContext_SessionEdge_cursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SessionEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_SessionEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_SessionEvent_id(ctx, field)
+	case "cursor":
+		return ec.fieldContext_SessionEvent_cursor(ctx, field)
+	case "at":
+		return ec.fieldContext_SessionEvent_at(ctx, field)
+	case "kind":
+		return ec.fieldContext_SessionEvent_kind(ctx, field)
+	case "sessionId":
+		return ec.fieldContext_SessionEvent_sessionId(ctx, field)
+	case "session":
+		return ec.fieldContext_SessionEvent_session(ctx, field)
+	case "reason":
+		return ec.fieldContext_SessionEvent_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SessionEvent", field.Name)
 }
 
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

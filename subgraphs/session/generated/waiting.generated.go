@@ -7,5 +7,6 @@ import "github.com/tradesage/tradesage/graph/subgraph"
 var waiting = subgraph.Waiting{
 	"device":   true,
 	"kind":     true,
+	"session":  true,
 	"sessions": true,
 }

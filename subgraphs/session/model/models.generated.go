@@ -55,6 +55,9 @@ type SessionByIDsInput struct {
 	ID uuid.UUID `json:"ID"`
 }
 
+type Subscription struct {
+}
+
 // A person in one tenant.
 type User struct {
 	// The user's id, the same in every tenant that the person belongs to.

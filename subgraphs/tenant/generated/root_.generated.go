@@ -27,6 +27,8 @@ type ResolverRoot interface {
 	Entity() EntityResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
+	Subscription() SubscriptionResolver
+	TenantEvent() TenantEventResolver
 }
 
 type DirectiveRoot struct {
@@ -53,6 +55,10 @@ type ComplexityRoot struct {
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
 	}
 
+	Subscription struct {
+		TenantEvents func(childComplexity int, after *string) int
+	}
+
 	Tenant struct {
 		CreatedAt func(childComplexity int) int
 		Domain    func(childComplexity int) int
@@ -60,6 +66,19 @@ type ComplexityRoot struct {
 		Name      func(childComplexity int) int
 		Slug      func(childComplexity int) int
 		State     func(childComplexity int) int
+	}
+
+	TenantEvent struct {
+		Actor  func(childComplexity int) int
+		At     func(childComplexity int) int
+		Cursor func(childComplexity int) int
+		ID     func(childComplexity int) int
+		Kind   func(childComplexity int) int
+		Tenant func(childComplexity int) int
+	}
+
+	User struct {
+		ID func(childComplexity int) int
 	}
 
 	_Service struct {
@@ -136,6 +155,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.__resolve_entities(childComplexity, args["representations"].([]map[string]any)), true
 
+	case "Subscription.tenantEvents":
+		if e.ComplexityRoot.Subscription.TenantEvents == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_tenantEvents_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.TenantEvents(childComplexity, args["after"].(*string)), true
+
 	case "Tenant.createdAt":
 		if e.ComplexityRoot.Tenant.CreatedAt == nil {
 			break
@@ -172,6 +203,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Tenant.State(childComplexity), true
+
+	case "TenantEvent.actor":
+		if e.ComplexityRoot.TenantEvent.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEvent.Actor(childComplexity), true
+	case "TenantEvent.at":
+		if e.ComplexityRoot.TenantEvent.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEvent.At(childComplexity), true
+	case "TenantEvent.cursor":
+		if e.ComplexityRoot.TenantEvent.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEvent.Cursor(childComplexity), true
+	case "TenantEvent.id":
+		if e.ComplexityRoot.TenantEvent.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEvent.ID(childComplexity), true
+	case "TenantEvent.kind":
+		if e.ComplexityRoot.TenantEvent.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEvent.Kind(childComplexity), true
+	case "TenantEvent.tenant":
+		if e.ComplexityRoot.TenantEvent.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEvent.Tenant(childComplexity), true
+
+	case "User.id":
+		if e.ComplexityRoot.User.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.ID(childComplexity), true
 
 	case "_Service.sdl":
 		if e.ComplexityRoot._Service.SDL == nil {
@@ -239,6 +314,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 				Data: buf.Bytes(),
 			}
 		}
+	case ast.Subscription:
+		next := ec._Subscription(ctx, opCtx.Operation.SelectionSet)
+
+		var buf bytes.Buffer
+		return func(ctx context.Context) *graphql.Response {
+			buf.Reset()
+			data := next(ctx)
+
+			if data == nil {
+				return nil
+			}
+			data.MarshalGQL(&buf)
+
+			return &graphql.Response{
+				Data: buf.Bytes(),
+			}
+		}
 
 	default:
 		return graphql.OneShot(graphql.ErrorResponse(ctx, "unsupported GraphQL operation"))
@@ -289,6 +381,57 @@ type Mutation {
     "The tenant to create."
     input: CreateTenantInput!
   ): CreateTenantPayload! @authenticated
+}
+
+type Subscription {
+  """
+  What happens to the tenant of the access token. Members of the platform's own
+  tenant with the permission tenants:manage also follow the creation of tenants.
+  """
+  tenantEvents(
+    """
+    Resume after the event with this cursor: what came since is delivered first.
+    From now on if left out.
+    """
+    after: String
+  ): TenantEvent! @authenticated
+}
+
+"Something that happened to a tenant."
+type TenantEvent {
+  """
+  The event's own id. An event may be delivered twice after a reconnect or a
+  failure: the second one has the same id.
+  """
+  id: ID!
+  "Where to resume after this event; opaque. It is kept for a day and about 1,000 events of the tenant."
+  cursor: String!
+  "When it happened."
+  at: DateTime!
+  "What happened."
+  kind: TenantEventKind!
+  "The tenant as it is now; null for SUBSCRIBED and GAP."
+  tenant: Tenant
+  "Who did it; null if nobody signed in did."
+  actor: User
+}
+
+"What happened to a tenant."
+enum TenantEventKind {
+  "The subscription is live from here on. It comes first, and its cursor can be resumed from."
+  SUBSCRIBED
+  "Events before this one may have been missed: read the state again."
+  GAP
+  "The tenant was created."
+  CREATED
+  "The tenant has another state now."
+  STATE_CHANGED
+}
+
+"A person in one tenant."
+type User @key(fields: "id", resolvable: false) {
+  "The user's id, the same in every tenant that the person belongs to."
+  id: ID!
 }
 
 "An organisation with data, users and settings of its own."
@@ -401,7 +544,7 @@ type CreateTenantPayload {
 `, BuiltIn: true},
 	{Name: "../../../federation/entity.graphql", Input: `
 # a union of all types that use the @key directive
-union _Entity = Tenant
+union _Entity = Tenant | User
 
 input TenantByIDsInput {
 	ID: ID!
@@ -452,6 +595,32 @@ func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphq
 		return ec.fieldContext_Tenant_createdAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Tenant", field.Name)
+}
+
+func (ec *executionContext) childFields_TenantEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_TenantEvent_id(ctx, field)
+	case "cursor":
+		return ec.fieldContext_TenantEvent_cursor(ctx, field)
+	case "at":
+		return ec.fieldContext_TenantEvent_at(ctx, field)
+	case "kind":
+		return ec.fieldContext_TenantEvent_kind(ctx, field)
+	case "tenant":
+		return ec.fieldContext_TenantEvent_tenant(ctx, field)
+	case "actor":
+		return ec.fieldContext_TenantEvent_actor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TenantEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_User_id(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }
 
 func (ec *executionContext) childFields__Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -4,4 +4,7 @@ package generated
 
 import "github.com/tradesage/tradesage/graph/subgraph"
 
-var waiting = subgraph.Waiting{}
+var waiting = subgraph.Waiting{
+	"actor":  true,
+	"tenant": true,
+}

@@ -20,6 +20,17 @@ type Mutation struct {
 type Query struct {
 }
 
+type Subscription struct {
+}
+
 type TenantByIDsInput struct {
 	ID uuid.UUID `json:"ID"`
 }
+
+// A person in one tenant.
+type User struct {
+	// The user's id, the same in every tenant that the person belongs to.
+	ID uuid.UUID `json:"id"`
+}
+
+func (User) IsEntity() {}

@@ -25,11 +25,13 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	ActivityEvent() ActivityEventResolver
 	AuditEvent() AuditEventResolver
 	Entity() EntityResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Role() RoleResolver
+	Subscription() SubscriptionResolver
 	Tenant() TenantResolver
 	User() UserResolver
 }
@@ -40,6 +42,16 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	ActivityEvent struct {
+		Action func(childComplexity int) int
+		Actor  func(childComplexity int) int
+		At     func(childComplexity int) int
+		Cursor func(childComplexity int) int
+		ID     func(childComplexity int) int
+		Kind   func(childComplexity int) int
+		Target func(childComplexity int) int
+	}
+
 	AssignRolePayload struct {
 		User func(childComplexity int) int
 	}
@@ -137,6 +149,10 @@ type ComplexityRoot struct {
 		Users       func(childComplexity int, first *int, after *string) int
 	}
 
+	Subscription struct {
+		ActivityEvents func(childComplexity int, after *string) int
+	}
+
 	Tenant struct {
 		ID    func(childComplexity int) int
 		Users func(childComplexity int, first *int, after *string, filter *user.UserFilterInput, sort *user.UserSort) int
@@ -195,6 +211,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "ActivityEvent.action":
+		if e.ComplexityRoot.ActivityEvent.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActivityEvent.Action(childComplexity), true
+	case "ActivityEvent.actor":
+		if e.ComplexityRoot.ActivityEvent.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActivityEvent.Actor(childComplexity), true
+	case "ActivityEvent.at":
+		if e.ComplexityRoot.ActivityEvent.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActivityEvent.At(childComplexity), true
+	case "ActivityEvent.cursor":
+		if e.ComplexityRoot.ActivityEvent.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActivityEvent.Cursor(childComplexity), true
+	case "ActivityEvent.id":
+		if e.ComplexityRoot.ActivityEvent.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActivityEvent.ID(childComplexity), true
+	case "ActivityEvent.kind":
+		if e.ComplexityRoot.ActivityEvent.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActivityEvent.Kind(childComplexity), true
+	case "ActivityEvent.target":
+		if e.ComplexityRoot.ActivityEvent.Target == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ActivityEvent.Target(childComplexity), true
 
 	case "AssignRolePayload.user":
 		if e.ComplexityRoot.AssignRolePayload.User == nil {
@@ -621,6 +680,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Role.Users(childComplexity, args["first"].(*int), args["after"].(*string)), true
 
+	case "Subscription.activityEvents":
+		if e.ComplexityRoot.Subscription.ActivityEvents == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_activityEvents_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ActivityEvents(childComplexity, args["after"].(*string)), true
+
 	case "Tenant.id":
 		if e.ComplexityRoot.Tenant.ID == nil {
 			break
@@ -817,6 +888,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
 			var buf bytes.Buffer
+			data.MarshalGQL(&buf)
+
+			return &graphql.Response{
+				Data: buf.Bytes(),
+			}
+		}
+	case ast.Subscription:
+		next := ec._Subscription(ctx, opCtx.Operation.SelectionSet)
+
+		var buf bytes.Buffer
+		return func(ctx context.Context) *graphql.Response {
+			buf.Reset()
+			data := next(ctx)
+
+			if data == nil {
+				return nil
+			}
 			data.MarshalGQL(&buf)
 
 			return &graphql.Response{
@@ -1187,6 +1275,51 @@ type Mutation {
   ): UpdateProfilePayload! @authenticated
 }
 
+type Subscription {
+  """
+  What is done in the tenant, as it is recorded: everything for who has the
+  permission audit:read, else what one does oneself.
+  """
+  activityEvents(
+    """
+    Resume after the event with this cursor: what came since is delivered first.
+    From now on if left out.
+    """
+    after: String
+  ): ActivityEvent! @authenticated
+}
+
+"Something that was done in the tenant."
+type ActivityEvent {
+  """
+  The id of the audit event. An event may be delivered twice after a reconnect or a
+  failure: the second one has the same id.
+  """
+  id: ID!
+  "Where to resume after this event; opaque. It is kept for a day and about 1,000 events of the tenant."
+  cursor: String!
+  "When it happened."
+  at: DateTime!
+  "What kind of event this is."
+  kind: ActivityEventKind!
+  "What was done, as \"user.update_profile\"; null for SUBSCRIBED and GAP."
+  action: String
+  "The id of what it was done to; null for SUBSCRIBED and GAP."
+  target: String
+  "Who did it; null if nobody signed in did, or if the reader may not see users."
+  actor: User
+}
+
+"What an event of the activity is."
+enum ActivityEventKind {
+  "The subscription is live from here on. It comes first, and its cursor can be resumed from."
+  SUBSCRIBED
+  "Events before this one may have been missed: read the state again."
+  GAP
+  "Something was done and recorded."
+  RECORDED
+}
+
 "A person in one tenant."
 type User @key(fields: "id") {
   "The user's id, the same in every tenant that the person belongs to."
@@ -1408,6 +1541,26 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_ActivityEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ActivityEvent_id(ctx, field)
+	case "cursor":
+		return ec.fieldContext_ActivityEvent_cursor(ctx, field)
+	case "at":
+		return ec.fieldContext_ActivityEvent_at(ctx, field)
+	case "kind":
+		return ec.fieldContext_ActivityEvent_kind(ctx, field)
+	case "action":
+		return ec.fieldContext_ActivityEvent_action(ctx, field)
+	case "target":
+		return ec.fieldContext_ActivityEvent_target(ctx, field)
+	case "actor":
+		return ec.fieldContext_ActivityEvent_actor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ActivityEvent", field.Name)
+}
 
 func (ec *executionContext) childFields_AssignRolePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {

@@ -45,6 +45,9 @@ type RoleByIDsInput struct {
 	ID uuid.UUID `json:"ID"`
 }
 
+type Subscription struct {
+}
+
 type TenantByIDsInput struct {
 	ID uuid.UUID `json:"ID"`
 }

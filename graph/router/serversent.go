@@ -1,0 +1,117 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/wundergraph/astjson"
+
+	"github.com/tradesage/tradesage/graph/sse"
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+)
+
+// eventStream is an operation whose results go out as server-sent events.
+type eventStream struct {
+	caller *identity.Caller
+	cancel context.CancelCauseFunc
+}
+
+func (s *eventStream) who() *identity.Caller { return s.caller }
+
+func (s *eventStream) end(reason *fault.Error) {
+	if reason == nil {
+		s.cancel(errOver)
+		return
+	}
+	s.cancel(reason)
+}
+
+// serveStream answers an operation with a stream: its results as events "next",
+// and "complete". What is refused before it runs is answered as without a stream.
+func (x *exchange) serveStream(ctx context.Context, op *operation, variables *astjson.Value) {
+	r := x.router
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		caller = nil
+		if op.trigger != nil && op.trigger.protected {
+			x.refuseCaller(ctx, fault.Unauthenticated(signInFirst))
+			return
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s := &eventStream{caller: caller, cancel: cancel}
+	if err := r.clients.add(s, r.streams.MaxConnections); err != nil {
+		x.refuse(ctx, http.StatusServiceUnavailable, outcomeRefused, err)
+		return
+	}
+	defer r.clients.remove(s)
+	open := r.metrics.connections.WithLabelValues("sse")
+	open.Inc()
+	defer open.Dec()
+	out, err := sse.NewWriter(x.w)
+	if err != nil {
+		r.log.WarnContext(ctx, "a stream could not begin", "error", err)
+		return
+	}
+	var beating sync.WaitGroup
+	beating.Go(func() { r.heartbeat(ctx, s, out) })
+	err = r.produce(ctx, op, variables, func(ctx context.Context) (context.Context, error) { return r.admitted(ctx, caller) }, out.Next)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	cancel(errOver)
+	beating.Wait()
+	outcome := outcomeOK
+	if f, ok := fault.As(err); ok {
+		outcome = outcomeErrors
+		_ = out.Next(r.errorsOnly(ctx, f)) // the client may be gone
+	}
+	_ = out.Complete() // likewise
+	r.metrics.observe(op.kind, outcome, x.start)
+}
+
+// produce runs an operation of any kind and hands its results to send.
+func (r *Router) produce(ctx context.Context, op *operation, variables *astjson.Value, admit admit, send func([]byte) error) error {
+	if op.trigger != nil {
+		return r.stream(ctx, op, variables, admit, send)
+	}
+	ctx, err := admit(ctx)
+	if err != nil {
+		return err
+	}
+	result, _, err := r.execute(ctx, op, variables)
+	if err != nil {
+		return err
+	}
+	return send(result)
+}
+
+// heartbeat finds out whether the client is still there and the caller still
+// counts.
+func (r *Router) heartbeat(ctx context.Context, s *eventStream, out *sse.Writer) {
+	ticker := time.NewTicker(r.streams.PingEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		_, err := r.admitted(ctx, s.caller)
+		if fault.Is(err, fault.CodeUnavailable) {
+			err = nil // it may be known again next time
+		}
+		if err == nil {
+			err = out.Heartbeat()
+		}
+		if err != nil {
+			s.cancel(errors.Join(errOver, err))
+			return
+		}
+	}
+}

@@ -1,0 +1,282 @@
+package router
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+)
+
+// socket is one client's WebSocket. Its goroutine reads; each operation has
+// another one.
+type socket struct {
+	router *Router
+	conn   *websocket.Conn
+	// request is the one that opened the socket: later tokens are verified as if
+	// they came with it.
+	request *http.Request
+	// running ends with the operations, ctx a moment later with the socket.
+	ctx, running context.Context
+	abort, stop  context.CancelFunc
+
+	caller        atomic.Pointer[identity.Caller]
+	authorization atomic.Pointer[string]
+
+	mu         sync.Mutex
+	operations map[string]*socketOperation
+	inited     bool // connection_init has come
+	acked      bool
+	closing    bool
+	// greeting, pinging and expiry are when something is due.
+	greeting, pinging, expiry *time.Timer
+	work                      sync.WaitGroup
+}
+
+// closeWithin is how long a client may take to answer the end of its socket.
+const closeWithin = 2 * time.Second
+
+func isUpgrade(req *http.Request) bool {
+	return req.Method == http.MethodGet && slices.ContainsFunc(req.Header.Values("Upgrade"), func(v string) bool {
+		return strings.EqualFold(strings.TrimSpace(v), "websocket")
+	})
+}
+
+// serveSocket speaks graphql-transport-ws until the client or the server ends it.
+// A page of another origin is refused with 403, a bad Authorization header as over
+// HTTP.
+func (x *exchange) serveSocket(ctx context.Context, req *http.Request) {
+	r := x.router
+	s := &socket{router: r, request: req, operations: map[string]*socketOperation{}}
+	s.ctx, s.abort = context.WithCancel(context.WithoutCancel(ctx))
+	defer s.abort()
+	s.running, s.stop = context.WithCancel(s.ctx)
+	defer s.finish()
+	if header := req.Header.Get("Authorization"); header != "" {
+		if err := s.authenticate(header); err != nil {
+			x.refuseCaller(ctx, err)
+			return
+		}
+	}
+	if err := r.clients.add(s, r.streams.MaxConnections); err != nil {
+		x.refuse(ctx, http.StatusServiceUnavailable, outcomeRefused, err)
+		return
+	}
+	defer r.clients.remove(s)
+	conn, err := websocket.Accept(x.w, req, &websocket.AcceptOptions{
+		Subprotocols: []string{subprotocol}, OriginPatterns: r.streams.Origins,
+	})
+	if err != nil {
+		r.log.DebugContext(ctx, "WebSocket refused", "error", err)
+		return // Accept has answered
+	}
+	s.mu.Lock()
+	s.conn = conn
+	closing := s.closing // ended between add and here
+	s.mu.Unlock()
+	defer func() { _ = conn.CloseNow() }()
+	open := r.metrics.connections.WithLabelValues("websocket")
+	open.Inc()
+	defer open.Dec()
+	if closing {
+		_ = conn.Close(closeGoingAway, "going away")
+		return
+	}
+	if conn.Subprotocol() != subprotocol {
+		_ = conn.Close(closeNotAcceptable, "the subprotocol must be "+subprotocol)
+		return
+	}
+	conn.SetReadLimit(r.limits.MaxBodyBytes)
+	s.after(&s.greeting, r.streams.InitWithin, s.initTimedOut)
+	s.after(&s.pinging, r.streams.PingEvery, s.ping)
+	s.read()
+}
+
+// finish waits for what runs on the socket.
+func (s *socket) finish() {
+	s.mu.Lock()
+	s.closing = true
+	for _, t := range []*time.Timer{s.greeting, s.pinging, s.expiry} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	s.mu.Unlock()
+	s.stop()
+	s.work.Wait()
+}
+
+// after runs fn later unless the socket ends first; it replaces what was due
+// before on this timer.
+func (s *socket) after(timer **time.Timer, d time.Duration, fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if *timer != nil {
+		(*timer).Stop()
+	}
+	if !s.closing {
+		*timer = time.AfterFunc(d, fn)
+	}
+}
+
+func (s *socket) initTimedOut() {
+	s.mu.Lock()
+	inited := s.inited
+	s.mu.Unlock()
+	if !inited {
+		s.close(closeInitTimeout, "connection_init did not come in time")
+	}
+}
+
+// ping finds out whether the client is still there, and whether the caller still
+// counts where no event asks.
+func (s *socket) ping() {
+	ctx, cancel := context.WithTimeout(s.running, s.router.streams.WriteWithin)
+	defer cancel()
+	if err := s.conn.Ping(ctx); err != nil {
+		_ = s.conn.CloseNow()
+		return
+	}
+	if _, err := s.admit(ctx); fault.Is(err, fault.CodeUnauthenticated) {
+		s.refused(err)
+		return
+	}
+	s.after(&s.pinging, s.router.streams.PingEvery, s.ping)
+}
+
+func (s *socket) who() *identity.Caller { return s.caller.Load() }
+
+func (s *socket) end(reason *fault.Error) {
+	if reason == nil {
+		s.close(closeGoingAway, "going away")
+		return
+	}
+	s.close(closeUnauthorized, reason.Message)
+}
+
+// close says why and closes; it does not wait. Nothing is sent after it.
+func (s *socket) close(code websocket.StatusCode, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeLocked(code, reason)
+}
+
+func (s *socket) closeLocked(code websocket.StatusCode, reason string) {
+	if s.closing {
+		return
+	}
+	s.closing = true
+	s.stop()
+	if s.conn != nil {
+		go func() { _ = s.conn.Close(code, reason) }() // it waits for the client's answer
+		time.AfterFunc(closeWithin, s.abort)
+	}
+}
+
+// refused closes the socket because of the caller: 4401 if the sign-in has ended,
+// 4403 if a new token helps, 1013 if it cannot be told.
+func (s *socket) refused(err error) {
+	f, ok := fault.As(err)
+	switch {
+	case !ok:
+		s.router.log.WarnContext(s.ctx, "authentication failed", "error", err)
+		s.close(closeForbidden, signInFirst)
+	case f.Code == fault.CodeUnavailable:
+		s.close(closeTryAgain, f.Message)
+	case errors.Is(err, errExpired):
+		s.close(closeForbidden, f.Message)
+	case s.acknowledged() && f.Code == fault.CodeUnauthenticated:
+		s.close(closeUnauthorized, f.Message)
+	default:
+		s.close(closeForbidden, f.Message)
+	}
+}
+
+func (s *socket) acknowledged() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked
+}
+
+// admit is the context of the caller as they are now.
+func (s *socket) admit(ctx context.Context) (context.Context, error) {
+	if header := s.authorization.Load(); header != nil {
+		ctx = withAuthorization(ctx, *header)
+	}
+	return s.router.admitted(ctx, s.caller.Load())
+}
+
+// write sends one message. It fails for a client that does not take it in time,
+// whose socket is closed by that.
+func (s *socket) write(text []byte) error {
+	ctx, cancel := context.WithTimeout(s.ctx, s.router.streams.WriteWithin)
+	defer cancel()
+	s.mu.Lock()
+	closing := s.closing
+	s.mu.Unlock()
+	if closing {
+		return errOver
+	}
+	return s.conn.Write(ctx, websocket.MessageText, text)
+}
+
+// authenticate takes a token over: the first one, or a newer one of the same
+// session.
+func (s *socket) authenticate(header string) error {
+	if s.router.options.Authenticate == nil {
+		return nil
+	}
+	req := s.request.Clone(s.ctx)
+	req.Header = http.Header{"Authorization": {header}}
+	caller, err := s.router.options.Authenticate(req)
+	if err != nil {
+		return err
+	}
+	if caller == nil {
+		return fault.Unauthenticated(signInFirst)
+	}
+	if old := s.caller.Load(); old != nil && (old.Subject != caller.Subject || old.Session != caller.Session || old.Tenant != caller.Tenant) {
+		return fault.Forbidden("a connection keeps its session; connect again to change it")
+	}
+	s.caller.Store(caller)
+	s.authorization.Store(&header)
+	s.expireWith(caller)
+	return nil
+}
+
+// expireWith closes the socket a while after the token's end.
+func (s *socket) expireWith(caller *identity.Caller) {
+	s.after(&s.expiry, time.Until(caller.Expires.Add(s.router.streams.Grace)), func() {
+		if s.caller.Load() == caller {
+			s.close(closeForbidden, errExpired.Message)
+		}
+	})
+}
+
+// read handles messages until the socket is closed.
+func (s *socket) read() {
+	for {
+		kind, text, err := s.conn.Read(s.ctx)
+		if err != nil {
+			return
+		}
+		if s.running.Err() != nil {
+			continue // until the client has answered the end
+		}
+		var m message
+		if kind != websocket.MessageText || json.Unmarshal(text, &m) != nil {
+			s.close(closeBadRequest, "a message must be a JSON object")
+			continue
+		}
+		s.handle(m)
+	}
+}

@@ -1,0 +1,219 @@
+package router
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// handle does what one message asks for.
+func (s *socket) handle(m message) {
+	switch m.Type {
+	case messageInit:
+		s.init(m.Payload)
+	case messagePing:
+		s.pong(m.Payload)
+	case messagePong:
+	case messageSubscribe:
+		s.subscribe(m)
+	case messageComplete:
+		s.complete(m.ID)
+	default:
+		s.close(closeBadRequest, "unknown type of message")
+	}
+}
+
+// init is the client's greeting, with or without a token.
+func (s *socket) init(payload json.RawMessage) {
+	s.mu.Lock()
+	again := s.inited
+	s.inited = true
+	s.mu.Unlock()
+	if again {
+		s.close(closeTooManyInits, "connection_init came twice")
+		return
+	}
+	given, ok := readCredentials(payload)
+	if !ok {
+		s.close(closeBadRequest, "the payload of connection_init must be an object; its authorization a string")
+		return
+	}
+	if given.Authorization != nil {
+		if err := s.authenticate(*given.Authorization); err != nil {
+			s.refused(err)
+			return
+		}
+	}
+	s.mu.Lock()
+	s.acked = true
+	s.mu.Unlock()
+	_ = s.write(render(messageAck, "", nil)) // reading tells of a broken socket
+}
+
+// pong answers a ping; one with an authorization renews the connection's token.
+func (s *socket) pong(payload json.RawMessage) {
+	given, ok := readCredentials(payload)
+	if !ok {
+		s.close(closeBadRequest, "the payload of ping must be an object; its authorization a string")
+		return
+	}
+	var answer []byte
+	if given.Authorization != nil {
+		if !s.acknowledged() {
+			s.close(closeUnauthorized, "connection_init must come first")
+			return
+		}
+		if err := s.authenticate(*given.Authorization); err != nil {
+			s.close(closeForbidden, "the new token is not accepted")
+			return
+		}
+		if caller := s.caller.Load(); caller != nil {
+			answer = fmt.Appendf(nil, `{"renewedUntil":%q}`, caller.Expires.UTC().Format(time.RFC3339))
+		}
+	}
+	_ = s.write(render(messagePong, "", answer)) // reading tells of a broken socket
+}
+
+// socketOperation is one that runs on a socket.
+type socketOperation struct {
+	id     string
+	socket *socket
+	cancel context.CancelFunc
+
+	mu   sync.Mutex // held while one of its messages is sent
+	over bool
+}
+
+func (s *socket) subscribe(m message) {
+	op := s.begin(m)
+	if op == nil {
+		return
+	}
+	// Sent from here, so that a client cannot pile up refusals that it does not read.
+	op.fail(s.running, fault.RateLimited(
+		fmt.Sprintf("at most %d operations run at once on a connection", s.router.streams.MaxOperations), time.Second))
+}
+
+// begin starts an operation, or returns it where there are too many.
+func (s *socket) begin(m message) (refused *socketOperation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing:
+		return nil
+	case !s.acked:
+		s.closeLocked(closeUnauthorized, "connection_init must come first")
+		return nil
+	case m.ID == "" || len(m.ID) > maxOperationID || len(m.Payload) == 0:
+		s.closeLocked(closeBadRequest, fmt.Sprintf("subscribe needs a payload and an id of 1 to %d bytes", maxOperationID))
+		return nil
+	case s.operations[m.ID] != nil:
+		s.closeLocked(closeDuplicateID, "an operation with this id is running")
+		return nil
+	}
+	ctx, cancel := context.WithCancel(s.running)
+	op := &socketOperation{id: m.ID, socket: s, cancel: cancel}
+	if len(s.operations) >= s.router.streams.MaxOperations {
+		cancel()
+		return op
+	}
+	s.operations[m.ID] = op
+	s.work.Go(func() {
+		defer cancel()
+		op.run(ctx, m.Payload)
+	})
+	return nil
+}
+
+// complete ends an operation that the client wants no more of. Nothing is sent
+// for it afterwards, so that its id can be used again at once.
+func (s *socket) complete(id string) {
+	s.mu.Lock()
+	op := s.operations[id]
+	delete(s.operations, id)
+	s.mu.Unlock()
+	if op == nil {
+		return // it ended by itself a moment ago
+	}
+	op.cancel()
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	op.over = true
+}
+
+// run runs the operation of a payload to its end.
+func (o *socketOperation) run(ctx context.Context, payload []byte) {
+	start, r := time.Now(), o.socket.router
+	kind, err := o.produce(ctx, payload)
+	outcome := outcomeOK
+	switch f, ok := fault.As(err); {
+	case err == nil:
+		o.last(messageComplete, nil)
+	case ctx.Err() != nil || errors.Is(err, errOver):
+		// Nobody waits for an answer.
+	case ok && f.Code == fault.CodeUnauthenticated && o.socket.caller.Load() != nil:
+		outcome = outcomeRefused
+		o.socket.refused(err)
+	default:
+		outcome = outcomeErrors
+		o.fail(ctx, err)
+	}
+	r.metrics.observe(kind, outcome, start)
+}
+
+func (o *socketOperation) produce(ctx context.Context, payload []byte) (kind ast.OperationType, err error) {
+	r := o.socket.router
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.Internal(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	request, err := parseRequest(payload)
+	if err != nil {
+		return kind, err
+	}
+	op, variables, err := r.bind(ctx, request)
+	if err != nil {
+		return kind, err
+	}
+	return op.kind, r.produce(ctx, op, variables, o.socket.admit, func(result []byte) error {
+		return o.send(messageNext, result)
+	})
+}
+
+func (o *socketOperation) send(kind string, payload []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over {
+		return errOver
+	}
+	return o.socket.write(render(kind, o.id, payload))
+}
+
+// last sends the operation's last message, after which its id is free.
+func (o *socketOperation) last(kind string, payload []byte) {
+	o.socket.mu.Lock()
+	if o.socket.operations[o.id] == o {
+		delete(o.socket.operations, o.id)
+	}
+	o.socket.mu.Unlock()
+	_ = o.send(kind, payload) // reading tells of a broken socket
+}
+
+// fail ends the operation with an error.
+func (o *socketOperation) fail(ctx context.Context, err error) {
+	list, encodeErr := json.Marshal(o.socket.router.present(ctx, err))
+	if encodeErr != nil { // only strings and numbers in there
+		o.socket.close(closeInternal, internalMessage)
+		return
+	}
+	o.last(messageError, list)
+}

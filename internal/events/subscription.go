@@ -1,0 +1,232 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+)
+
+// queueLength bounds what waits in memory for one subscription. One that is
+// further behind reads its tenant's stream instead.
+const queueLength = 64
+
+// startWithin bounds the wait for Redis when a subscription begins.
+const startWithin = 3 * time.Second
+
+// Admit says whether the caller of ctx may see an event now. It is asked before
+// each delivery; an error ends the subscription.
+type Admit func(ctx context.Context, e *Event) (bool, error)
+
+// Subscription is one reading of a tenant's events. It is used by one goroutine
+// and must be closed.
+type Subscription struct {
+	hub    *Hub
+	tenant uuid.UUID
+	topic  Topic
+	admit  Admit
+
+	queue  chan entry
+	lagged atomic.Bool
+
+	at      position // of the last entry that was looked at
+	pending []entry  // read from the stream, not yet looked at
+	reading bool     // there may be more in the stream than in the queue
+	started bool
+}
+
+// Delivery is one event of a subscription.
+type Delivery struct {
+	*Event
+	// Cursor is where to resume after this event.
+	Cursor string
+}
+
+var errNoFeed = fault.Unavailable("live events cannot be followed at the moment; try again")
+
+// Subscribe follows a topic in the tenant of ctx's caller. After nil it begins
+// now, else after the event with this cursor. The first event is of
+// KindSubscribed, or of KindGap where what came after the cursor is no longer
+// kept.
+//
+// It fails with UNAUTHENTICATED without a caller, INVALID_INPUT of after, and
+// UNAVAILABLE without Redis or on a nil hub.
+func (h *Hub) Subscribe(ctx context.Context, topic Topic, after *string, admit Admit) (*Subscription, error) {
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if h == nil {
+		return nil, errNoFeed
+	}
+	s := &Subscription{
+		hub: h, tenant: caller.Tenant.ID(), topic: topic, admit: admit,
+		queue: make(chan entry, queueLength),
+	}
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	if after != nil {
+		if s.at, err = parseCursor(*after); err != nil {
+			return nil, err
+		}
+	} else if s.at, err = h.head(ctx, s.tenant); err != nil {
+		return nil, errNoFeed.Because(err)
+	}
+	// Queue first, then read: what is appended between the two is met in both, and
+	// skipped the second time.
+	h.add(s)
+	s.pending, err = h.read(ctx, s.tenant, s.at)
+	if err != nil && !errors.Is(err, errMissed) {
+		h.remove(s)
+		return nil, errNoFeed.Because(err)
+	}
+	s.reading = len(s.pending) > 0 // a full batch may not be all
+	return s, nil
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() { s.hub.remove(s) }
+
+// Next waits for the next event that the caller may see. It fails when ctx ends,
+// and with what Admit fails with. While Redis does not answer it waits.
+func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
+	if !s.started {
+		s.started = true
+		if s.pending == nil { // reading has told that the cursor's entry is gone
+			return s.gap(ctx)
+		}
+		return s.marker(KindSubscribed), nil
+	}
+	for {
+		e, err := s.next(ctx)
+		if errors.Is(err, errMissed) {
+			return s.gap(ctx)
+		}
+		if err != nil {
+			return Delivery{}, err
+		}
+		if !e.at.after(s.at) {
+			continue
+		}
+		if e.event == nil || e.event.Topic != s.topic {
+			s.at = e.at
+			continue
+		}
+		admitted, err := s.admit(ctx, e.event)
+		if err != nil {
+			return Delivery{}, err
+		}
+		s.at = e.at
+		if admitted {
+			s.hub.metrics.delivered.Inc()
+			return Delivery{e.event, e.at.cursor()}, nil
+		}
+	}
+}
+
+// next returns the next entry from memory, or from the stream where memory does
+// not hold all.
+func (s *Subscription) next(ctx context.Context) (entry, error) {
+	for {
+		if s.lagged.Swap(false) {
+			s.drain()
+			s.pending, s.reading = nil, true
+		}
+		if len(s.pending) > 0 {
+			e := s.pending[0]
+			s.pending = s.pending[1:]
+			return e, nil
+		}
+		if s.reading {
+			if err := s.read(ctx); err != nil {
+				return entry{}, err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return entry{}, ctx.Err()
+		case e := <-s.queue:
+			if s.lagged.Load() {
+				continue // e is in the stream too
+			}
+			return e, nil
+		}
+	}
+}
+
+// read fills pending from the stream; it tries again while Redis does not
+// answer.
+func (s *Subscription) read(ctx context.Context) error {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		found, err := s.hub.read(ctx, s.tenant, s.at)
+		if err == nil || errors.Is(err, errMissed) {
+			s.pending, s.reading = found, len(found) > 0
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// gap goes on from the end of the stream, and says so.
+func (s *Subscription) gap(ctx context.Context) (Delivery, error) {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		head, err := s.hub.head(ctx, s.tenant)
+		if err == nil {
+			s.at, s.pending, s.reading = head, nil, true
+			s.hub.metrics.gaps.Inc()
+			return s.marker(KindGap), nil
+		}
+		select {
+		case <-ctx.Done():
+			return Delivery{}, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (s *Subscription) marker(kind string) Delivery {
+	e := &Event{Topic: s.topic, Kind: kind, ID: uuid.New(), At: time.Now().UTC()}
+	return Delivery{e, s.at.cursor()}
+}
+
+// push queues an entry, or notes that memory no longer holds all.
+func (s *Subscription) push(e entry) {
+	if s.lagged.Load() {
+		return
+	}
+	select {
+	case s.queue <- e:
+	default:
+		s.hub.metrics.dropped.Inc()
+		s.lag()
+	}
+}
+
+// lag makes the subscription read its stream again, from where it is.
+func (s *Subscription) lag() {
+	s.lagged.Store(true)
+	select {
+	case s.queue <- entry{}: // wakes it up
+	default: // it is awake
+	}
+}
+
+func (s *Subscription) drain() {
+	for {
+		select {
+		case <-s.queue:
+		default:
+			return
+		}
+	}
+}
