@@ -65,7 +65,7 @@ func (s *ActivityStream) Next(ctx context.Context) (*ActivityEvent, error) {
 	}
 	out := &ActivityEvent{ID: e.ID, Cursor: e.Cursor, At: e.At, Kind: ActivityEventKind(e.Kind), ActorID: e.Actor}
 	if e.Kind != events.KindSubscribed && e.Kind != events.KindGap {
-		out.Kind, out.Action, out.Target = ActivityRecorded, &e.Event.Kind, &e.Target
+		out.Kind, out.Action, out.Target = ActivityRecorded, &e.Kind, &e.Target
 	}
 	return out, nil
 }
