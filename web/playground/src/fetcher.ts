@@ -70,5 +70,6 @@ function createSockets(session: Session): Client {
 /** A socket that cannot be opened reports an event that says nothing. */
 function readable(reason: unknown): unknown {
   const silent = reason instanceof Event && !(reason instanceof CloseEvent);
-  return silent ? new Error('The server does not accept the connection for subscriptions.') : reason;
+  // No Error: GraphiQL would show its stack.
+  return silent ? { message: 'The server does not accept the connection for subscriptions.' } : reason;
 }
