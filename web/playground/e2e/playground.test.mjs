@@ -5,6 +5,27 @@ import { startServer } from './server.mjs';
 
 /** @import { Browser } from 'playwright-core' */
 
+/**
+ * Does something that others can see, outside of the page.
+ * @param {string} url the server's origin
+ * @param {string} email
+ */
+async function changeProfile(url, email) {
+  /** @param {string} query @param {string} [token] */
+  const ask = async (query, token) => {
+    const response = await fetch(`${url}/graphql`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', ...(token ? { Authorization: `Bearer ${token}` } : {}) },
+      body: JSON.stringify({ query }),
+    });
+    const answer = await response.json();
+    assert.equal(answer.errors, undefined);
+    return answer.data;
+  };
+  const { login } = await ask(`mutation { login(input: {email: "${email}", password: "tradesage-dev"}) { accessToken } }`);
+  await ask('mutation { updateProfile(input: {displayName: "Tess"}) { user { id } } }', login.accessToken);
+}
+
 describe('the playground', { timeout: 300_000 }, () => {
   /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
   /** @type {Browser} */ let browser;
@@ -192,6 +213,25 @@ describe('the playground', { timeout: 300_000 }, () => {
     }, before);
     await visitor.run();
     await visitor.answers('Acme Trading');
+  });
+
+  visit('receives events of a subscription, and no more after sign-out', async (visitor) => {
+    const { page, panel } = visitor;
+    await visitor.signIn('trader@acme.test');
+    await visitor.signedInAs('trader@acme.test');
+    await visitor.openTab('Activity');
+    const opened = page.waitForEvent('websocket');
+    await visitor.run();
+    const socket = await opened;
+    await visitor.answers('"kind": "SUBSCRIBED"');
+    await changeProfile(server.url, 'trader@acme.test');
+    await visitor.answers('"action": "user.update_profile"');
+    await visitor.screenshot('subscription, light');
+    const closed = socket.waitForEvent('close');
+    await page.getByRole('banner').getByRole('button', { name: 'trader@acme.test' }).click();
+    await panel.getByRole('button', { name: 'Sign out' }).click();
+    await closed;
+    await page.getByRole('button', { name: /^Execute query/ }).waitFor();
   });
 
   visit(

@@ -55,4 +55,19 @@ mutation UpdateProfile($input: UpdateProfileInput!) {
 }
 `,
   },
+  {
+    query: `# What is done in the tenant, as it happens. Run it, then change the
+# profile in another tab or window.
+subscription Activity {
+  activityEvents {
+    at
+    kind
+    action
+    target
+    actor { email }
+    cursor
+  }
+}
+`,
+  },
 ];
