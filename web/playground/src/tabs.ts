@@ -56,8 +56,8 @@ mutation UpdateProfile($input: UpdateProfileInput!) {
 `,
   },
   {
-    query: `# What is done in the tenant, as it happens. Run it, then change the
-# profile in another tab or window.
+    query: `# What is done in the tenant, as it happens.
+# Run it, then do something in another window.
 subscription Activity {
   activityEvents {
     at
