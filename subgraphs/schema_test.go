@@ -13,7 +13,7 @@ import (
 // public names the root fields that need no caller.
 var public = map[string]bool{
 	"login": true, "refreshSession": true, "switchTenant": true, "register": true, "verifyEmail": true,
-	"requestPasswordReset": true, "resetPassword": true,
+	"requestPasswordReset": true, "resetPassword": true, "acceptInvitation": true,
 }
 
 func TestSchemas(t *testing.T) {

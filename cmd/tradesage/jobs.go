@@ -115,6 +115,9 @@ func (a *app) kinds(relayed *db.PlatformStore, sender mail.Sender, users *user.U
 		{ // as long as a registration waits
 			Name: auth.KindChallenge, Queue: queueTenants, MaxAttempts: 300, Timeout: 10 * time.Second, Handle: fromPlatform(a.auth.HandleChallenge),
 		},
+		{ // about a day
+			Name: auth.KindInvitationAccepted, Queue: queueTenants, MaxAttempts: 300, Unique: true, Handle: fromPlatform(a.auth.HandleInvitationAccepted),
+		},
 		{ // about eight hours
 			Name: auth.KindSessionStarted, Queue: queueTenants, MaxAttempts: 100, Timeout: 10 * time.Second,
 			Handle: inTenant(a.auth.HandleSessionStarted),

@@ -12,6 +12,15 @@ import (
 	"github.com/google/uuid"
 )
 
+const acceptInvitation = `-- name: AcceptInvitation :exec
+UPDATE invitations SET accepted_at = $1 WHERE id = $2 AND accepted_at IS NULL
+`
+
+func (q *Queries) AcceptInvitation(ctx context.Context, at *time.Time, iD uuid.UUID) error {
+	_, err := q.db.Exec(ctx, acceptInvitation, at, iD)
+	return err
+}
+
 const countOpenInvitations = `-- name: CountOpenInvitations :one
 SELECT count(*) FROM invitations WHERE accepted_at IS NULL AND expires_at > $1
 `
@@ -21,6 +30,47 @@ func (q *Queries) CountOpenInvitations(ctx context.Context, at time.Time) (int64
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const getInvitationByCode = `-- name: GetInvitationByCode :one
+SELECT id, email, expires_at, accepted_at FROM invitations WHERE code_hash = $1
+`
+
+type GetInvitationByCodeRow struct {
+	ID         uuid.UUID
+	Email      string
+	ExpiresAt  time.Time
+	AcceptedAt *time.Time
+}
+
+func (q *Queries) GetInvitationByCode(ctx context.Context, codeHash []byte) (GetInvitationByCodeRow, error) {
+	row := q.db.QueryRow(ctx, getInvitationByCode, codeHash)
+	var i GetInvitationByCodeRow
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.ExpiresAt,
+		&i.AcceptedAt,
+	)
+	return i, err
+}
+
+const lockInvitation = `-- name: LockInvitation :one
+SELECT email, role_key, accepted_at FROM invitations WHERE id = $1 FOR UPDATE
+`
+
+type LockInvitationRow struct {
+	Email      string
+	RoleKey    string
+	AcceptedAt *time.Time
+}
+
+// Of two that accept at once, the second sees that it is done.
+func (q *Queries) LockInvitation(ctx context.Context, id uuid.UUID) (LockInvitationRow, error) {
+	row := q.db.QueryRow(ctx, lockInvitation, id)
+	var i LockInvitationRow
+	err := row.Scan(&i.Email, &i.RoleKey, &i.AcceptedAt)
+	return i, err
 }
 
 const upsertInvitation = `-- name: UpsertInvitation :exec

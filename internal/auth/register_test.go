@@ -24,8 +24,10 @@ import (
 type world struct {
 	*env
 	tenants *tenant.Tenants
-	mailbox *mail.Mailbox
-	relay   *db.Relay
+	// invitations derives the codes that tests accept.
+	invitations *tenant.InvitationMails
+	mailbox     *mail.Mailbox
+	relay       *db.Relay
 }
 
 func newWorld(t *testing.T) *world {
@@ -37,6 +39,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.invitations = mails
 	w.tenants, err = tenant.New(tenant.Options{
 		Store: store, Invitations: mails, Refiller: tenant.NewRefiller(store, 1, quiet), Now: w.clock.Now, Logger: quiet,
 	})
@@ -49,6 +52,9 @@ func newWorld(t *testing.T) *world {
 		tenant.KindFound: func(ctx context.Context, e db.OutboxEvent) error { return w.tenants.FoundStep(ctx, e.Body) },
 		tenant.KindProvision: func(ctx context.Context, e db.OutboxEvent) error {
 			return w.tenants.ProvisionStep(ctx, e.TenantID, e.Body)
+		},
+		KindInvitationAccepted: func(ctx context.Context, e db.OutboxEvent) error {
+			return w.auth.HandleInvitationAccepted(ctx, e.Body)
 		},
 		mail.Kind:          func(ctx context.Context, e db.OutboxEvent) error { return mail.Deliver(ctx, w.mailbox, e.Body) },
 		"audit.copy":       func(context.Context, db.OutboxEvent) error { return nil },

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/mail"
 )
 
@@ -54,20 +53,19 @@ func (m *InvitationMails) CodeHash(tenant, invitation uuid.UUID) []byte {
 }
 
 // ParseInvitationCode returns the tenant that a code names and the hash under
-// which its invitation is found there. It says nothing of whether there is one.
-// INVALID_INPUT that names field if the text cannot be a code.
-func ParseInvitationCode(field, code string) (tenant uuid.UUID, hash []byte, err error) {
-	refused := fault.InvalidInput(field, "this is not the code of an invitation; copy the whole link from the mail")
+// which its invitation is found there; not ok if the text cannot be a code. It
+// says nothing of whether there is such an invitation.
+func ParseInvitationCode(code string) (tenant uuid.UUID, hash []byte, ok bool) {
 	if len(code) != base64.RawURLEncoding.EncodedLen(len(tenant)+sha256.Size) {
-		return uuid.Nil, nil, refused
+		return uuid.Nil, nil, false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(code)
 	if err != nil || len(raw) != len(tenant)+sha256.Size { // line ends are passed over
-		return uuid.Nil, nil, refused
+		return uuid.Nil, nil, false
 	}
 	copy(tenant[:], raw)
 	sum := sha256.Sum256([]byte(code))
-	return tenant, sum[:], nil
+	return tenant, sum[:], true
 }
 
 // Invitation is what the mail of an invitation tells.

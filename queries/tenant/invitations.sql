@@ -10,3 +10,13 @@ DELETE FROM invitations WHERE email = @email AND accepted_at IS NULL;
 
 -- name: CountOpenInvitations :one
 SELECT count(*) FROM invitations WHERE accepted_at IS NULL AND expires_at > @at;
+
+-- name: GetInvitationByCode :one
+SELECT id, email, expires_at, accepted_at FROM invitations WHERE code_hash = @code_hash;
+
+-- name: LockInvitation :one
+-- Of two that accept at once, the second sees that it is done.
+SELECT email, role_key, accepted_at FROM invitations WHERE id = @id FOR UPDATE;
+
+-- name: AcceptInvitation :exec
+UPDATE invitations SET accepted_at = @at WHERE id = @id AND accepted_at IS NULL;

@@ -47,6 +47,14 @@ func (r *mutationResolver) VerifyEmail(ctx context.Context, input model.VerifyEm
 	return &model.VerifyEmailPayload{Verified: true, Tenant: verified.Tenant}, nil
 }
 
+func (r *mutationResolver) AcceptInvitation(ctx context.Context, input auth.AcceptInvitationInput) (*model.AcceptInvitationPayload, error) {
+	joined, err := r.auth.AcceptInvitation(ctx, acceptanceFrom(ctx, input))
+	if err != nil {
+		return nil, err
+	}
+	return &model.AcceptInvitationPayload{Tenant: joined}, nil
+}
+
 func (r *mutationResolver) RequestPasswordReset(ctx context.Context, input auth.RequestPasswordResetInput) (*model.RequestPasswordResetPayload, error) {
 	if err := r.auth.RequestPasswordReset(ctx, resetRequestFrom(ctx, input)); err != nil {
 		return nil, err

@@ -29,6 +29,11 @@ func registrationFrom(ctx context.Context, input auth.RegisterInput) auth.Regist
 	return input
 }
 
+func acceptanceFrom(ctx context.Context, input auth.AcceptInvitationInput) auth.AcceptInvitationInput {
+	input.UserAgent, input.IP = clientOf(ctx)
+	return input
+}
+
 func resetRequestFrom(ctx context.Context, input auth.RequestPasswordResetInput) auth.RequestPasswordResetInput {
 	input.UserAgent, input.IP = clientOf(ctx)
 	return input

@@ -35,6 +35,10 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	AcceptInvitationPayload struct {
+		Tenant func(childComplexity int) int
+	}
+
 	ChangePasswordPayload struct {
 		Pending       func(childComplexity int) int
 		SessionsEnded func(childComplexity int) int
@@ -58,6 +62,7 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		AcceptInvitation     func(childComplexity int, input auth.AcceptInvitationInput) int
 		ChangePassword       func(childComplexity int, input auth.ChangePasswordInput) int
 		Login                func(childComplexity int, input auth.LoginInput) int
 		Logout               func(childComplexity int) int
@@ -142,6 +147,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	_ = ec
 	switch typeName + "." + field {
 
+	case "AcceptInvitationPayload.tenant":
+		if e.ComplexityRoot.AcceptInvitationPayload.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AcceptInvitationPayload.Tenant(childComplexity), true
+
 	case "ChangePasswordPayload.pending":
 		if e.ComplexityRoot.ChangePasswordPayload.Pending == nil {
 			break
@@ -211,6 +223,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.LogoutPayload.Revoked(childComplexity), true
 
+	case "Mutation.acceptInvitation":
+		if e.ComplexityRoot.Mutation.AcceptInvitation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_acceptInvitation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AcceptInvitation(childComplexity, args["input"].(auth.AcceptInvitationInput)), true
 	case "Mutation.changePassword":
 		if e.ComplexityRoot.Mutation.ChangePassword == nil {
 			break
@@ -480,6 +503,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAcceptInvitationInput,
 		ec.unmarshalInputChangePasswordInput,
 		ec.unmarshalInputLoginInput,
 		ec.unmarshalInputRefreshSessionInput,
@@ -629,6 +653,18 @@ type Mutation {
     "The proof that the address is one's own."
     input: VerifyEmailInput!
   ): VerifyEmailPayload!
+
+  """
+  Accepts an invitation with the code of its mail: makes the invited person a user
+  of the tenant. Where the address has no account, one is made with the given
+  password; where it has one, give its password or be signed in as it, else the
+  answer is UNAUTHENTICATED. A code that is wrong, used, withdrawn or too old is
+  NOT_FOUND. Sign in with login afterwards.
+  """
+  acceptInvitation(
+    "The code and who takes it."
+    input: AcceptInvitationInput!
+  ): AcceptInvitationPayload!
 
   """
   Has a code for a new password mailed to an address, if there is an account. The
@@ -860,6 +896,26 @@ type ChangePasswordPayload {
   """
   pending: Boolean!
 }
+
+"The code of an invitation and who takes it."
+input AcceptInvitationInput {
+  "The code from the mail: what stands behind the # of its link."
+  code: String!
+  """
+  The password of the account. For an address without one it is the one to choose:
+  at least 12 characters, at most 512 bytes. Left out by who is signed in as the
+  invited address.
+  """
+  password: String
+  "The name that others see: at most 100 printable characters on one line."
+  displayName: String
+}
+
+"What acceptInvitation answers."
+type AcceptInvitationPayload {
+  "The tenant that can be signed in to now."
+  tenant: TenantChoice!
+}
 `, BuiltIn: false},
 	{Name: "../../../federation/directives.graphql", Input: `
 	directive @authenticated on FIELD_DEFINITION | OBJECT | INTERFACE | SCALAR | ENUM
@@ -941,6 +997,14 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_AcceptInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "tenant":
+		return ec.fieldContext_AcceptInvitationPayload_tenant(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AcceptInvitationPayload", field.Name)
+}
 
 func (ec *executionContext) childFields_ChangePasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {

@@ -8,6 +8,12 @@ import (
 	"github.com/tradesage/tradesage/internal/auth"
 )
 
+// What acceptInvitation answers.
+type AcceptInvitationPayload struct {
+	// The tenant that can be signed in to now.
+	Tenant *auth.TenantChoice `json:"tenant"`
+}
+
 // What changePassword answers.
 type ChangePasswordPayload struct {
 	// How many other sessions have ended.

@@ -1,0 +1,79 @@
+package main_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	inviteMutation = `mutation ($email: String!, $role: String!) { inviteUser(input: {email: $email, role: $role}) { invitation { id email } } }`
+	acceptMutation = `mutation ($code: String!, $password: String, $name: String) {
+		acceptInvitation(input: {code: $code, password: $password, displayName: $name}) { tenant { id slug name } } }`
+)
+
+func TestSomebodyIsInvitedAndJoins(t *testing.T) {
+	t.Parallel()
+	p := start(t, dataFolder(t))
+	owner, _ := p.signIn(t, "owner@acme.test")
+	invite := func(token, email, role, to string) string {
+		t.Helper()
+		if answer := p.ask(t, token, inviteMutation, map[string]any{"email": email, "role": role}); len(answer.Errors) > 0 {
+			t.Fatalf("%s as %s: %+v", email, role, answer)
+		}
+		return codeIn(t, p.mailTo(t, email, "invitation to "+to))
+	}
+	accept := func(token, code string, password any) gqlResponse {
+		return p.ask(t, token, acceptMutation, map[string]any{"code": code, "password": password, "name": "Grace"})
+	}
+
+	code := invite(owner, "grace@navy.test", "trader", "Acme")
+	for password, field := range map[string]string{"short": "input.password", strings.Repeat("a", 513): "input.password"} {
+		if answer := accept("", code, password); answer.code() != "INVALID_INPUT" || answer.Errors[0].Extensions.Field != field {
+			t.Errorf("%+v", answer)
+		}
+	}
+	if answer := accept("", "nonsense", "twelve letters"); answer.code() != "NOT_FOUND" {
+		t.Errorf("%+v", answer)
+	}
+	if answer := accept("", code, "twelve letters"); dig(answer.Data, "acceptInvitation", "tenant", "slug") != "acme" {
+		t.Fatalf("%+v", answer)
+	}
+	if answer := accept("", code, "twelve letters"); answer.code() != "NOT_FOUND" {
+		t.Errorf("a code twice: %+v", answer)
+	}
+	login := p.ask(t, "", loginMutation, map[string]any{"email": "grace@navy.test", "password": "twelve letters"})
+	grace, _ := dig(login.Data, "login", "accessToken").(string)
+	me := p.ask(t, grace, `{ me { email displayName roles { key } tenant { name } } }`, nil)
+	want := map[string]any{"email": "grace@navy.test", "displayName": "Grace", "roles": []any{map[string]any{"key": "trader"}}, "tenant": map[string]any{"name": "Acme Trading"}}
+	if diff := cmp.Diff(want, dig(me.Data, "me")); diff != "" {
+		t.Errorf("%v %s", me.Errors, diff)
+	}
+
+	// The same person at another tenant, first with somebody else's session.
+	other, _ := p.signIn(t, "owner@globex.test")
+	code = invite(other, "grace@navy.test", "viewer", "Globex")
+	for _, token := range []string{"", owner} {
+		if answer := accept(token, code, nil); answer.code() != "UNAUTHENTICATED" {
+			t.Errorf("%+v", answer)
+		}
+	}
+	if answer := accept("", code, "not the password"); answer.code() != "UNAUTHENTICATED" {
+		t.Errorf("%+v", answer)
+	}
+	if answer := accept(grace, code, nil); dig(answer.Data, "acceptInvitation", "tenant", "slug") != "globex" {
+		t.Fatalf("%+v", answer)
+	}
+	login = p.ask(t, "", loginMutation, map[string]any{"email": "grace@navy.test", "password": "twelve letters", "tenant": "globex"})
+	token, _ := dig(login.Data, "login", "accessToken").(string)
+	if me := p.ask(t, token, `{ me { roles { key } tenant { slug } } }`, nil); dig(me.Data, "me", "tenant", "slug") != "globex" {
+		t.Errorf("%+v", me)
+	}
+	for _, secret := range []string{code, "twelve letters"} {
+		if strings.Contains(p.text(), secret) {
+			t.Errorf("%q is in the log", secret)
+		}
+	}
+	p.interrupt(t)
+}
