@@ -25,6 +25,7 @@ type commands struct {
 	Jobs        jobsCommand        `cmd:"" help:"List what follows from changes and is not done; retry or drop it."`
 	Certs       certsCommand       `cmd:"" help:"Make a development authority and the services' certificates, or renew them."`
 	Credentials credentialsCommand `cmd:"" help:"Write the file with what one service's process needs to know, for TRADESAGE_DATABASE_CREDENTIALS_FILE."`
+	Keys        keysCommand        `cmd:"" help:"List or rotate the keys of access tokens."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/db/platformdb"
+	"github.com/tradesage/tradesage/internal/audit"
 )
 
 const (
@@ -20,6 +21,9 @@ const (
 	// become active: longer than any ring or JWKS cache takes to learn of it.
 	publishFor = 2 * time.Minute
 )
+
+// ErrNoKeys says that no process has served yet.
+var ErrNoKeys = errors.New("there are no keys yet: the first process that serves makes them")
 
 // ErrTooSoon says that the next key has not been published for long enough.
 var ErrTooSoon = errors.New("the next key was published less than two minutes ago")
@@ -93,15 +97,21 @@ func (k *Keys) EnsureKeys(ctx context.Context) error {
 
 // Rotate retires the active keys, makes the next ones active, publishes new next
 // ones and deletes those whose last token has expired. No valid token becomes
-// invalid. It fails with ErrTooSoon within two minutes of the last rotation.
+// invalid. It records keys.rotate, and fails with ErrTooSoon within two minutes of
+// the last rotation, with ErrNoKeys before EnsureKeys, and with ErrSealed if the
+// keys that are there were sealed with another master key: no process could open
+// the new ones.
 func (k *Keys) Rotate(ctx context.Context) error {
+	if _, err := IssuerKeys(k.store, k.sealer)(ctx); err != nil {
+		return fmt.Errorf("rotation of keys: %w", err)
+	}
 	err := k.store.Platform().Tx(ctx, func(q *platformdb.Queries) error {
 		kept, err := k.lock(ctx, q)
 		if err != nil {
 			return err
 		}
 		if kept.nextSigning == "" || kept.nextClaim == "" {
-			return errors.New("there are no next keys: EnsureKeys comes first")
+			return ErrNoKeys
 		}
 		now := k.clock()
 		if kept.published.Add(publishFor).After(now) {
@@ -128,8 +138,13 @@ func (k *Keys) Rotate(ctx context.Context) error {
 		if _, err := q.DeleteSigningKeys(ctx, now.Add(-k.keep)); err != nil {
 			return err
 		}
-		_, err = q.DeleteClaimKeys(ctx, now.Add(-k.keep))
-		return err
+		if _, err = q.DeleteClaimKeys(ctx, now.Add(-k.keep)); err != nil {
+			return err
+		}
+		return audit.RecordPlatform(ctx, q, nil, audit.Event{
+			Action: "keys.rotate", Target: kept.nextSigning,
+			Details: map[string]string{"retired": kept.activeSigning, "claim": kept.nextClaim, "claim_retired": kept.activeClaim},
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("rotation of keys: %w", err)

@@ -219,9 +219,18 @@ func TestAnotherMasterKeyIsToldAtStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring := NewKeyRing(KeyRingOptions{Source: IssuerKeys(e.DB.PlatformStore(db.ServiceAuth), other)})
+	store := e.DB.PlatformStore(db.ServiceAuth)
+	ring := NewKeyRing(KeyRingOptions{Source: IssuerKeys(store, other)})
 	if err := ring.Refresh(t.Context()); !errors.Is(err, ErrSealed) {
 		t.Fatalf("got %v", err)
+	}
+	e.clock.Advance(publishFor)
+	keys := NewKeys(KeysOptions{Store: store, Sealer: other, TokenLifetime: DefaultTokenLifetime, Clock: e.clock.Now})
+	if err := keys.Rotate(t.Context()); !errors.Is(err, ErrSealed) {
+		t.Fatalf("rotated with another master key: %v", err)
+	}
+	if err := e.ring.Refresh(t.Context()); err != nil {
+		t.Fatalf("a key that nobody can open: %v", err)
 	}
 }
 
