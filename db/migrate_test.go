@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/tenantdb"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/migrations"
 )
@@ -102,6 +104,54 @@ func TestMigrateReachesShapeBlanksAndTenants(t *testing.T) {
 	missing, err := env.DB.Hardening(t.Context(), db.ServiceRouter)
 	if err != nil || len(missing) != 0 {
 		t.Errorf("hardening after a migration: %v, %v", missing, err)
+	}
+}
+
+// Tenants from before administrators traded are brought up to date; what they
+// have made themselves stays, and so does what is right already.
+func TestAdministratorsOfOlderTenantsMayTrade(t *testing.T) {
+	t.Parallel()
+	env := dbtest.NewDatabase(t)
+	older, newer := env.Tenant(t), env.Tenant(t)
+	roles := func(of db.Tenant, permissions ...string) {
+		t.Helper()
+		if _, err := env.DB.Store(db.ServiceTenant).Tenant(of).UpsertBuiltInRoles(t.Context(), tenantdb.UpsertBuiltInRolesParams{
+			Ids: []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}, Keys: []string{"admin", "platform-admin", "viewer"},
+			Names: []string{"A", "P", "V"}, Permissions: permissions,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := env.DB.Store(db.ServiceUser).Tenant(of).CreateRole(t.Context(), tenantdb.CreateRoleParams{
+			ID: uuid.New(), Key: "desk", Name: "Desk", Permissions: []string{"orders:read"},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roles(older, "orders:read,users:read", "tenants:create", "orders:read")
+	roles(newer, "orders:place,users:read", "orders:place", "orders:read")
+	text, err := migrations.Tenant.ReadFile("tenant/0003_administrators_trade.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report, err := migrate(t, env, withFile(t, next(t), string(text))); err != nil || report.Tenants != 2 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	for want, of := range map[string]db.Tenant{
+		"admin=orders:read,users:read,orders:place desk=orders:read platform-admin=tenants:create,orders:place viewer=orders:read": older,
+		"admin=orders:place,users:read desk=orders:read platform-admin=orders:place viewer=orders:read":                            newer,
+	} {
+		rows, err := env.DB.Store(db.ServiceUser).Tenant(of).ListRoles(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{}
+		for _, row := range rows {
+			got = append(got, row.Key+"="+strings.Join(row.Permissions, ","))
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, strings.Join(got, " ")); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

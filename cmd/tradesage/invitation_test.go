@@ -77,3 +77,45 @@ func TestSomebodyIsInvitedAndJoins(t *testing.T) {
 	}
 	p.interrupt(t)
 }
+
+func TestAnAdministratorAppointsATrader(t *testing.T) {
+	t.Parallel()
+	p := start(t, dataFolder(t))
+	join := func(by, email, role string) (token, id string) {
+		t.Helper()
+		if answer := p.ask(t, by, inviteMutation, map[string]any{"email": email, "role": role}); len(answer.Errors) > 0 {
+			t.Fatalf("%s as %s: %+v", email, role, answer)
+		}
+		code := codeIn(t, p.mailTo(t, email, "invitation"))
+		if answer := p.ask(t, "", acceptMutation, map[string]any{"code": code, "password": "tradesage-dev"}); len(answer.Errors) > 0 {
+			t.Fatalf("%s: %+v", email, answer)
+		}
+		return p.signIn(t, email)
+	}
+	owner, ownerID := p.signIn(t, "owner@acme.test")
+	admin, adminID := join(owner, "admin@acme.test", "admin")
+	_, trader := join(admin, "second@acme.test", "trader")
+	viewer, viewerID := join(admin, "viewer@acme.test", "viewer")
+	const (
+		assign = `mutation ($id: ID!, $role: String!) { assignRole(input: {userId: $id, role: $role}) { user { id } } }`
+		can    = `{ can(permission: "orders:place") }`
+	)
+	if answer := p.ask(t, viewer, can, nil); dig(answer.Data, "can") != false {
+		t.Errorf("a viewer: %+v", answer)
+	}
+	if answer := p.ask(t, admin, assign, map[string]any{"id": viewerID, "role": "trader"}); len(answer.Errors) > 0 {
+		t.Errorf("%+v", answer)
+	}
+	if answer := p.ask(t, viewer, can, nil); dig(answer.Data, "can") != true {
+		t.Errorf("a trader, on the next request: %+v", answer)
+	}
+	for _, id := range []string{adminID, trader, ownerID} {
+		if answer := p.ask(t, admin, assign, map[string]any{"id": id, "role": "owner"}); answer.code() != "FORBIDDEN" {
+			t.Errorf("an administrator makes an owner: %+v", answer)
+		}
+	}
+	if answer := p.ask(t, admin, inviteMutation, map[string]any{"email": "third@acme.test", "role": "owner"}); answer.code() != "FORBIDDEN" {
+		t.Errorf("an administrator invites an owner: %+v", answer)
+	}
+	p.interrupt(t)
+}

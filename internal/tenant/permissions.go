@@ -42,13 +42,14 @@ type role struct {
 }
 
 var (
-	viewing        = []string{MarketRead, OrdersRead}
-	trading        = []string{MarketRead, OrdersRead, OrdersPlace}
-	administration = []string{
+	viewing = []string{MarketRead, OrdersRead}
+	trading = append([]string{OrdersPlace}, viewing...)
+	// Who appoints people holds all that they get: nobody gives more than they have.
+	administration = append([]string{
 		UsersRead, UsersInvite, UsersManage, RolesRead, RolesManage, SessionsRead, SessionsManage,
-		AuditRead, APIKeysManage, SettingsManage, MarketRead, OrdersRead,
-	}
-	ownership = append([]string{BackupsManage, OrdersPlace}, administration...)
+		AuditRead, APIKeysManage, SettingsManage,
+	}, trading...)
+	ownership = append([]string{BackupsManage}, administration...)
 
 	builtInRoles = []role{
 		{RoleOwner, "Owner", ownership},

@@ -459,6 +459,31 @@ func TestInviteUser(t *testing.T) {
 	}
 }
 
+// Administrators appoint whom a tenant needs in its days, and no owners: backups
+// are the owners' alone.
+func TestAdministratorsAppoint(t *testing.T) {
+	t.Parallel()
+	c := newCompany(t)
+	admin := as(t, c.in, c.admin)
+	for _, role := range []string{"admin", "trader", "viewer"} {
+		if _, err := c.users.InviteUser(admin, user.InviteUserInput{Email: role + "@appointed.test", Role: role}); err != nil {
+			t.Errorf("invite a %s: %v", role, err)
+		}
+		if _, err := c.users.AssignRole(admin, user.AssignRoleInput{UserID: c.viewer, Role: role}); err != nil {
+			t.Errorf("make a %s: %v", role, err)
+		}
+	}
+	if _, err := c.users.UnassignRole(admin, user.UnassignRoleInput{UserID: c.trader, Role: "trader"}); err != nil {
+		t.Errorf("unmake a trader: %v", err)
+	}
+	_, err := c.users.InviteUser(admin, user.InviteUserInput{Email: "owner@appointed.test", Role: "owner"})
+	wantFault(t, err, fault.CodeForbidden, "")
+	_, err = c.users.AssignRole(admin, user.AssignRoleInput{UserID: c.admin, Role: "owner"})
+	wantFault(t, err, fault.CodeForbidden, "")
+	_, _, err = c.users.DeactivateUser(admin, user.DeactivateUserInput{UserID: c.owner})
+	wantFault(t, err, fault.CodeForbidden, "")
+}
+
 func (c company) schema(t *testing.T) string {
 	t.Helper()
 	var schema string
