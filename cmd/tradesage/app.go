@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -107,7 +105,7 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 		return nil, err
 	}
 	refiller := tenant.NewRefiller(a.db.PlatformStore(db.ServiceTenant), c.Blanks, logger)
-	invitations, err := invitationMails(master, c.PublicURL)
+	invitations, err := c.invitationMails()
 	if err != nil {
 		return nil, err
 	}
@@ -221,19 +219,6 @@ func (a *app) buildIdentity(ctx, background context.Context, master []byte) (ide
 	a.run(background, "revocations", parts.revocations.Run)
 	a.run(background, "live sessions", parts.live.Run)
 	return parts, nil
-}
-
-// invitationMails derives its secret from the master key.
-func invitationMails(master []byte, publicURL string) (*tenant.InvitationMails, error) {
-	secret, err := invitationKey(master)
-	if err != nil {
-		return nil, err
-	}
-	return tenant.NewInvitationMails(secret, publicURL)
-}
-
-func invitationKey(master []byte) ([]byte, error) {
-	return hkdf.Key(sha256.New, master, nil, "invitation codes", 32)
 }
 
 // buildRouter puts the subgraphs behind the router, in this process.

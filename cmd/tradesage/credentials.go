@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/internal/auth"
+	"github.com/tradesage/tradesage/internal/tenant"
 )
 
 // The keys that a credentials file may hold.
@@ -167,17 +170,35 @@ func (c databaseConfig) key(name string) ([]byte, error) {
 	return key, nil
 }
 
-// keyOpener opens what is needed to check tokens: with the master key where this
-// process holds it, with the claim sealing key otherwise.
-func (c *config) keyOpener() (auth.KeyOpener, error) {
-	if c.Identity.MasterKey != "" || c.Database.CredentialsFile == "" {
-		master, err := c.masterKey()
-		if err != nil {
-			return nil, err
-		}
-		return auth.NewSealer(master)
+func invitationKey(master []byte) ([]byte, error) {
+	return hkdf.Key(sha256.New, master, nil, "invitation codes", 32)
+}
+
+// invitationMails writes the mails of invitations, with their codes.
+func (c *config) invitationMails() (*tenant.InvitationMails, error) {
+	secret, err := c.keyOf(invitationKeyName)
+	if err != nil {
+		return nil, err
 	}
-	key, err := c.Database.key(claimKeyName)
+	return tenant.NewInvitationMails(secret, c.PublicURL)
+}
+
+// keyOf is the key of one purpose, derived where this process holds the master
+// key, and from its credentials file otherwise.
+func (c *config) keyOf(name string) ([]byte, error) {
+	if c.Identity.MasterKey == "" && c.Database.CredentialsFile != "" {
+		return c.Database.key(name)
+	}
+	master, err := c.masterKey()
+	if err != nil {
+		return nil, err
+	}
+	return derivedKey(name, master)
+}
+
+// keyOpener opens what is needed to check tokens, and no private keys.
+func (c *config) keyOpener() (auth.KeyOpener, error) {
+	key, err := c.keyOf(claimKeyName)
 	if err != nil {
 		return nil, err
 	}
