@@ -20,6 +20,7 @@ func openRedis(address string, logger *slog.Logger) (*redis.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TRADESAGE_REDIS_URL: %w", err)
 	}
+	options.ContextTimeoutEnabled = true // who waits for Redis says for how long
 	redis.SetLogger(redisLog{logger})
 	return redis.NewClient(options), nil
 }

@@ -144,9 +144,6 @@ func (x *exchange) refuseCaller(ctx context.Context, err error) {
 	default:
 		x.w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	if f.RetryAfter > 0 {
-		x.w.Header().Set("Retry-After", strconv.Itoa(seconds(f.RetryAfter)))
-	}
 	x.refuse(ctx, status, outcomeRefused, f)
 }
 
@@ -249,6 +246,9 @@ func (x *exchange) refuseOperation(ctx context.Context, err error) {
 
 // refuse writes errors without data.
 func (x *exchange) refuse(ctx context.Context, status int, outcome string, err error) {
+	if f, ok := fault.As(err); ok && f.RetryAfter > 0 {
+		x.w.Header().Set("Retry-After", strconv.Itoa(seconds(f.RetryAfter)))
+	}
 	x.write(status, outcome, x.router.errorsOnly(ctx, err))
 }
 

@@ -25,6 +25,7 @@ const (
 	closeInternal                           = websocket.StatusInternalError // 1011
 	maxOperationID                          = 128
 	maxInitPayload                          = 16 << 10
+	maxGreeting                             = maxInitPayload + 1<<10 // bytes of a message before the ack
 )
 
 // The types of messages.

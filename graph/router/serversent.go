@@ -24,8 +24,7 @@ func (s *eventStream) who() *identity.Caller { return s.caller }
 
 func (s *eventStream) end(reason *fault.Error) {
 	if reason == nil {
-		s.cancel(errOver)
-		return
+		reason = errDraining // else it would look as if nothing more can happen
 	}
 	s.cancel(reason)
 }

@@ -42,6 +42,9 @@ type socket struct {
 	work                      sync.WaitGroup
 }
 
+// maxCloseReason is what a close frame holds (RFC 6455, 5.5).
+const maxCloseReason = 123
+
 // closeWithin is how long a client may take to answer the end of its socket.
 const closeWithin = 2 * time.Second
 
@@ -72,6 +75,7 @@ func (x *exchange) serveSocket(ctx context.Context, req *http.Request) {
 		return
 	}
 	defer r.clients.remove(s)
+	defer s.finish() // whoever waits for all clients waits for what they run, too
 	conn, err := websocket.Accept(x.w, req, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, OriginPatterns: r.streams.Origins,
 	})
@@ -95,7 +99,7 @@ func (x *exchange) serveSocket(ctx context.Context, req *http.Request) {
 		_ = conn.Close(closeNotAcceptable, "the subprotocol must be "+subprotocol)
 		return
 	}
-	conn.SetReadLimit(r.limits.MaxBodyBytes)
+	conn.SetReadLimit(maxGreeting) // more once somebody has said who they are
 	s.after(&s.greeting, r.streams.InitWithin, s.initTimedOut)
 	s.after(&s.pinging, r.streams.PingEvery, s.ping)
 	s.read()
@@ -146,7 +150,8 @@ func (s *socket) ping() {
 		_ = s.conn.CloseNow()
 		return
 	}
-	if _, err := s.admit(ctx); fault.Is(err, fault.CodeUnauthenticated) {
+	// What cannot be told now may be known next time.
+	if _, err := s.admit(ctx); err != nil && !fault.Is(err, fault.CodeUnavailable) {
 		s.refused(err)
 		return
 	}
@@ -176,6 +181,7 @@ func (s *socket) closeLocked(code websocket.StatusCode, reason string) {
 	}
 	s.closing = true
 	s.stop()
+	reason = strings.ToValidUTF8(reason[:min(len(reason), maxCloseReason)], "")
 	if s.conn != nil {
 		go func() { _ = s.conn.Close(code, reason) }() // it waits for the client's answer
 		time.AfterFunc(closeWithin, s.abort)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
@@ -52,6 +53,12 @@ func (s *socket) init(payload json.RawMessage) {
 			return
 		}
 	}
+	// A sign-in that ended while the socket opened found no socket to close.
+	if _, err := s.admit(s.running); err != nil {
+		s.refused(err)
+		return
+	}
+	s.conn.SetReadLimit(s.router.limits.MaxBodyBytes)
 	s.mu.Lock()
 	s.acked = true
 	s.mu.Unlock()
@@ -72,6 +79,10 @@ func (s *socket) pong(payload json.RawMessage) {
 			return
 		}
 		if err := s.authenticate(*given.Authorization); err != nil {
+			if fault.Is(err, fault.CodeUnavailable) {
+				s.refused(err)
+				return
+			}
 			s.close(closeForbidden, "the new token is not accepted")
 			return
 		}
@@ -88,8 +99,10 @@ type socketOperation struct {
 	socket *socket
 	cancel context.CancelFunc
 
-	mu   sync.Mutex // held while one of its messages is sent
-	over bool
+	// ending is true from before its last message is sent.
+	ending atomic.Bool
+	mu     sync.Mutex // held while one of its messages is sent
+	over   bool
 }
 
 func (s *socket) subscribe(m message) {
@@ -115,7 +128,7 @@ func (s *socket) begin(m message) (refused *socketOperation) {
 	case m.ID == "" || len(m.ID) > maxOperationID || len(m.Payload) == 0:
 		s.closeLocked(closeBadRequest, fmt.Sprintf("subscribe needs a payload and an id of 1 to %d bytes", maxOperationID))
 		return nil
-	case s.operations[m.ID] != nil:
+	case s.operations[m.ID] != nil && !s.operations[m.ID].ending.Load():
 		s.closeLocked(closeDuplicateID, "an operation with this id is running")
 		return nil
 	}
@@ -198,14 +211,18 @@ func (o *socketOperation) send(kind string, payload []byte) error {
 	return o.socket.write(render(kind, o.id, payload))
 }
 
-// last sends the operation's last message, after which its id is free.
+// last sends the operation's last message. From here on its id can be used again:
+// a client that has this message may do so at once. One that completes the
+// operation at the same moment is made to wait in complete, so that it does not
+// take this message for the end of the next one.
 func (o *socketOperation) last(kind string, payload []byte) {
+	o.ending.Store(true)
+	_ = o.send(kind, payload) // reading tells of a broken socket
 	o.socket.mu.Lock()
+	defer o.socket.mu.Unlock()
 	if o.socket.operations[o.id] == o {
 		delete(o.socket.operations, o.id)
 	}
-	o.socket.mu.Unlock()
-	_ = o.send(kind, payload) // reading tells of a broken socket
 }
 
 // fail ends the operation with an error.

@@ -22,17 +22,25 @@ const (
 	unknown      int64 = -1
 )
 
+// spot is how far a process has read the feed.
+type spot struct {
+	id string // of the last entry; empty before the first reading
+	// next is the number that the next entry must have, or unknown.
+	next int64
+}
+
 // Run hands the events of all processes to the subscriptions of this one until
 // ctx ends. Without Redis it waits; what came meanwhile is made up for.
 func (h *Hub) Run(ctx context.Context) error {
-	place, expected, pause, down := "", unknown, firstPause, false
+	at, pause, down := spot{next: unknown}, firstPause, false
 	for ctx.Err() == nil {
 		var err error
-		if place == "" {
-			place, err = h.lastOfFeed(ctx)
-			h.resynchronise() // what was appended before belongs to nobody's reading
+		if at.id == "" {
+			if at, err = h.lastOfFeed(ctx); err == nil {
+				h.resynchronise() // what was appended before belongs to nobody's reading
+			}
 		} else {
-			place, expected, err = h.follow(ctx, place, expected)
+			at, err = h.follow(ctx, at)
 		}
 		if err == nil {
 			pause, down = firstPause, false
@@ -54,52 +62,74 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
-func (h *Hub) lastOfFeed(ctx context.Context) (string, error) {
+func (h *Hub) lastOfFeed(ctx context.Context) (spot, error) {
 	found, err := h.redis.XRevRangeN(ctx, h.keys.feed(), "+", "-", 1).Result()
 	if err != nil {
-		return "", err
+		return spot{next: unknown}, err
 	}
 	if len(found) == 0 {
-		return beginning, nil
+		return spot{beginning, 1}, nil
 	}
-	return found[0].ID, nil
+	number, err := numberOf(found[0])
+	if err != nil {
+		return spot{found[0].ID, unknown}, nil //nolint:nilerr // the next one tells
+	}
+	return spot{found[0].ID, number + 1}, nil
 }
 
-// follow reads the feed once and returns the place and the number from which to
-// go on.
-func (h *Hub) follow(ctx context.Context, place string, expected int64) (string, int64, error) {
+// follow reads the feed once and returns from where to go on.
+func (h *Hub) follow(ctx context.Context, at spot) (spot, error) {
 	streams, err := h.redis.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{h.keys.feed(), place}, Count: feedBatch, Block: blockFor,
+		Streams: []string{h.keys.feed(), at.id}, Count: feedBatch, Block: blockFor,
 	}).Result()
 	if errors.Is(err, redis.Nil) {
-		return place, expected, nil // nothing new
+		return h.idle(ctx, at)
 	}
 	if err != nil {
-		return place, expected, err
+		return at, err
 	}
 	for _, stream := range streams {
 		for _, message := range stream.Messages {
-			place = message.ID
+			at.id = message.ID
 			text := func(key string) string { s, _ := message.Values[key].(string); return s }
-			number, err := strconv.ParseInt(text("n"), 10, 64)
+			number, err := numberOf(message)
 			tenant, tenantErr := uuid.Parse(text("tenant"))
-			at, ok := parsePosition(text("id"))
+			place, ok := parsePosition(text("id"))
 			if err != nil || tenantErr != nil || !ok {
 				h.logger.ErrorContext(ctx, "events: unreadable entry in the feed", "id", message.ID)
-				expected = unknown
+				at.next = unknown
 				h.resynchronise()
 				continue
 			}
-			if expected != unknown && number != expected {
+			if at.next != unknown && number != at.next {
 				h.resynchronise() // entries were trimmed, or Redis began anew
 			}
-			expected = number + 1
+			at.next = number + 1
 			if h.followed(tenant) {
-				h.deliver(tenant, h.decode(ctx, at, message.Values))
+				h.deliver(tenant, h.decode(ctx, place, message.Values))
 			}
 		}
 	}
-	return place, expected, nil
+	return at, nil
+}
+
+func numberOf(message redis.XMessage) (int64, error) {
+	text, _ := message.Values["n"].(string)
+	return strconv.ParseInt(text, 10, 64)
+}
+
+// idle is where to go on when the feed has brought nothing new. A Redis that
+// counts less than this process has read began anew, and if its clock is behind
+// the old one's, its entries would stay unread: they sort before the place.
+func (h *Hub) idle(ctx context.Context, at spot) (spot, error) {
+	count, err := h.redis.Get(ctx, h.keys.count()).Int64()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return at, err
+	}
+	if at.next != unknown && count < at.next-1 {
+		return spot{next: unknown}, nil
+	}
+	return at, nil
 }
 
 func (h *Hub) followed(tenant uuid.UUID) bool {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,6 +26,12 @@ const (
 	appendWithin = 2 * time.Second
 	// feedLength is about how many events of all tenants a process may be behind.
 	feedLength = 20_000
+	// restFor is how long Append does not try again where Redis did not answer: one
+	// wait is enough for a whole batch of the outbox.
+	restFor = time.Second
+	// maxReading bounds how many streams are read at once, so that those who share
+	// the client are not kept waiting when all subscriptions read.
+	maxReading = 8
 )
 
 // Hub appends events to Redis and hands those of Redis to the subscriptions of
@@ -38,11 +45,16 @@ type Hub struct {
 	mu      sync.RWMutex
 	tenants map[uuid.UUID]map[*Subscription]struct{}
 
+	reading chan struct{} // holds one for each stream that is read now
+	resting atomic.Pointer[time.Time]
+
 	metrics metrics
 }
 
 // Options are what New needs.
 type Options struct {
+	// Redis is a client that keeps deadlines (ContextTimeoutEnabled): else a Redis
+	// that hangs holds up for as long as the client's own patience lasts.
 	Redis redis.UniversalClient
 	// Prefix begins every key; DefaultPrefix if empty. Processes that serve the
 	// same database share it.
@@ -69,7 +81,8 @@ func New(o Options) (*Hub, error) {
 	}
 	h := &Hub{
 		redis: o.Redis, keys: keys{o.Prefix}, kept: o.Kept, logger: o.Logger,
-		tenants: map[uuid.UUID]map[*Subscription]struct{}{}, metrics: newMetrics(),
+		tenants: map[uuid.UUID]map[*Subscription]struct{}{}, reading: make(chan struct{}, maxReading),
+		metrics: newMetrics(),
 	}
 	if err := h.metrics.register(o.Metrics); err != nil {
 		return nil, fmt.Errorf("metrics of events: %w", err)
@@ -113,10 +126,14 @@ func (h *Hub) Handle(ctx context.Context, row db.OutboxEvent) error {
 
 // Append makes an event known to all processes. tenant is the outbox row's,
 // which the database has checked. An event with the id of an earlier one is
-// dropped, as far as the tenant's events are kept.
+// dropped, as far as the tenant's events are kept. Where Redis has not answered,
+// it fails for a second without trying.
 func (h *Hub) Append(ctx context.Context, tenant uuid.UUID, e Event) error {
 	if tenant == uuid.Nil {
 		return errors.New("an event needs a tenant")
+	}
+	if until := h.resting.Load(); until != nil && time.Now().Before(*until) {
+		return errResting
 	}
 	if err := e.complete(); err != nil {
 		return err
@@ -131,11 +148,18 @@ func (h *Hub) Append(ctx context.Context, tenant uuid.UUID, e Event) error {
 	err = appendScript.Run(ctx, h.redis, names,
 		time.Now().UnixMilli(), e.ID.String(), tenant.String(), body, h.kept, keptFor.Milliseconds(), feedLength).Err()
 	if err != nil {
+		var answer redis.Error // it is there, and says no
+		if !errors.As(err, &answer) {
+			until := time.Now().Add(restFor)
+			h.resting.Store(&until)
+		}
 		return fmt.Errorf("event %s: %w", e.ID, err)
 	}
 	h.metrics.appended.Inc()
 	return nil
 }
+
+var errResting = errors.New("there was no answer of Redis a moment ago")
 
 // head returns the position after which the tenant's next event comes.
 func (h *Hub) head(ctx context.Context, tenant uuid.UUID) (position, error) {
@@ -159,6 +183,12 @@ const readBatch = 100
 // read returns the entries after a position, oldest first; none means that there
 // are none yet. It fails with errMissed if the entry at the position is gone.
 func (h *Hub) read(ctx context.Context, tenant uuid.UUID, from position) ([]entry, error) {
+	select {
+	case h.reading <- struct{}{}:
+		defer func() { <-h.reading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	found, err := h.redis.XRangeN(ctx, h.keys.stream(tenant), from.String(), "+", readBatch+1).Result()
 	if err != nil {
 		return nil, err

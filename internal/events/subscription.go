@@ -37,6 +37,7 @@ type Subscription struct {
 	at      position // of the last entry that was looked at
 	pending []entry  // read from the stream, not yet looked at
 	reading bool     // there may be more in the stream than in the queue
+	missed  bool     // what came after at is gone, of which the caller has not heard yet
 	started bool
 }
 
@@ -85,6 +86,7 @@ func (h *Hub) Subscribe(ctx context.Context, topic Topic, after *string, admit A
 		h.remove(s)
 		return nil, errNoFeed.Because(err)
 	}
+	s.missed = err != nil
 	s.reading = len(s.pending) > 0 // a full batch may not be all
 	return s, nil
 }
@@ -95,17 +97,18 @@ func (s *Subscription) Close() { s.hub.remove(s) }
 // Next waits for the next event that the caller may see. It fails when ctx ends,
 // and with what Admit fails with. While Redis does not answer it waits.
 func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
-	if !s.started {
+	if !s.started && !s.missed {
 		s.started = true
-		if s.pending == nil { // reading has told that the cursor's entry is gone
-			return s.gap(ctx)
-		}
 		return s.marker(KindSubscribed), nil
 	}
 	for {
+		if s.missed {
+			return s.gap(ctx)
+		}
 		e, err := s.next(ctx)
 		if errors.Is(err, errMissed) {
-			return s.gap(ctx)
+			s.missed = true
+			continue
 		}
 		if err != nil {
 			return Delivery{}, err
@@ -133,6 +136,9 @@ func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
 // not hold all.
 func (s *Subscription) next(ctx context.Context) (entry, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return entry{}, err
+		}
 		if s.lagged.Swap(false) {
 			s.drain()
 			s.pending, s.reading = nil, true
@@ -182,7 +188,7 @@ func (s *Subscription) gap(ctx context.Context) (Delivery, error) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		head, err := s.hub.head(ctx, s.tenant)
 		if err == nil {
-			s.at, s.pending, s.reading = head, nil, true
+			s.at, s.pending, s.reading, s.missed, s.started = head, nil, true, false, true
 			s.hub.metrics.gaps.Inc()
 			return s.marker(KindGap), nil
 		}
