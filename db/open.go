@@ -41,6 +41,9 @@ type Config struct {
 	ConnsPerService int32
 	// Pooler names the kind of pooler in between, if any.
 	Pooler Pooler
+	// Observe is told of the text of each statement, from many goroutines: tests
+	// count them with it. Nil tells nobody.
+	Observe func(sql string)
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
 }
@@ -88,6 +91,9 @@ func Open(config Config) (*DB, error) {
 		base.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	default:
 		return nil, fmt.Errorf("database pooler %q: must be empty or %q", config.Pooler, PoolerTransaction)
+	}
+	if config.Observe != nil {
+		base.ConnConfig.Tracer = observer(config.Observe)
 	}
 	base.MinConns = 0
 	base.MaxConnIdleTime = 5 * time.Minute

@@ -110,7 +110,8 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 		return nil, err
 	}
 	if a.tenants, err = tenant.New(tenant.Options{
-		Store: a.db.PlatformStore(db.ServiceTenant), Invitations: invitations, Refiller: refiller, Events: hub, Now: time.Now, Logger: logger,
+		Store: a.db.PlatformStore(db.ServiceTenant), Permissions: who.permissions, Invitations: invitations, Refiller: refiller,
+		Events: hub, Now: time.Now, Logger: logger,
 	}); err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 		return nil, err
 	}
 	sessions := session.NewSessions(session.SessionsOptions{
-		Store: a.db.Store(db.ServiceSession), Live: who.live, Revocations: who.revocations, Events: hub,
+		Store: a.db.Store(db.ServiceSession), Permissions: who.permissions, Live: who.live, Revocations: who.revocations, Events: hub,
 	})
 	work, err := a.buildJobs(m, users, hub)
 	if err != nil {

@@ -51,6 +51,110 @@ func (q *Queries) EndUserSessions(ctx context.Context, arg EndUserSessionsParams
 	return result.RowsAffected(), nil
 }
 
+const listMembersByID = `-- name: ListMembersByID :many
+SELECT m.identity_id, m.created_at AS joined_at, t.id, t.state, t.slug, t.name, t.domain, t.plan, t.created_at, t.updated_at
+FROM memberships m
+JOIN tenants t ON t.id = m.tenant_id
+WHERE m.tenant_id = $1 AND m.identity_id = ANY($2::uuid[]) AND m.state = 'active'
+`
+
+type ListMembersByIDRow struct {
+	IdentityID uuid.UUID
+	JoinedAt   time.Time
+	ID         uuid.UUID
+	State      string
+	Slug       *string
+	Name       *string
+	Domain     *string
+	Plan       string
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+// These people's places in one tenant, with that tenant.
+func (q *Queries) ListMembersByID(ctx context.Context, tenantID uuid.UUID, identityIds []uuid.UUID) ([]ListMembersByIDRow, error) {
+	rows, err := q.db.Query(ctx, listMembersByID, tenantID, identityIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListMembersByIDRow{}
+	for rows.Next() {
+		var i ListMembersByIDRow
+		if err := rows.Scan(
+			&i.IdentityID,
+			&i.JoinedAt,
+			&i.ID,
+			&i.State,
+			&i.Slug,
+			&i.Name,
+			&i.Domain,
+			&i.Plan,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listMemberships = `-- name: ListMemberships :many
+SELECT m.created_at AS joined_at, t.id, t.state, t.slug, t.name, t.domain, t.plan, t.created_at, t.updated_at
+FROM memberships m
+JOIN tenants t ON t.id = m.tenant_id
+WHERE m.identity_id = $1 AND m.state = 'active' AND t.state <> 'blank'
+ORDER BY t.slug
+LIMIT 100
+`
+
+type ListMembershipsRow struct {
+	JoinedAt  time.Time
+	ID        uuid.UUID
+	State     string
+	Slug      *string
+	Name      *string
+	Domain    *string
+	Plan      string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// The tenants that a person belongs to, as that person may see them.
+func (q *Queries) ListMemberships(ctx context.Context, identityID uuid.UUID) ([]ListMembershipsRow, error) {
+	rows, err := q.db.Query(ctx, listMemberships, identityID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListMembershipsRow{}
+	for rows.Next() {
+		var i ListMembershipsRow
+		if err := rows.Scan(
+			&i.JoinedAt,
+			&i.ID,
+			&i.State,
+			&i.Slug,
+			&i.Name,
+			&i.Domain,
+			&i.Plan,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const raiseEpoch = `-- name: RaiseEpoch :execrows
 UPDATE memberships SET epoch = epoch + 1
 WHERE tenant_id = $1 AND (identity_id = $2 OR tenant_id = $2)

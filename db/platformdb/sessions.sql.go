@@ -156,19 +156,22 @@ func (q *Queries) GetSessionProof(ctx context.Context, arg GetSessionProofParams
 	return i, err
 }
 
-const getUserSessionsByID = `-- name: GetUserSessionsByID :many
+const getSessionsByID = `-- name: GetSessionsByID :many
 SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at
 FROM sessions
-WHERE id = ANY($1::uuid[]) AND identity_id = $2 AND revoked_at IS NULL AND expires_at > $3
+WHERE id = ANY($1::uuid[]) AND tenant_id = $2
+  AND ($3::uuid IS NULL OR identity_id = $3::uuid)
+  AND revoked_at IS NULL AND expires_at > $4
 `
 
-type GetUserSessionsByIDParams struct {
+type GetSessionsByIDParams struct {
 	Ids        []uuid.UUID
-	IdentityID uuid.UUID
+	TenantID   uuid.UUID
+	IdentityID *uuid.UUID
 	At         time.Time
 }
 
-type GetUserSessionsByIDRow struct {
+type GetSessionsByIDRow struct {
 	ID         uuid.UUID
 	IdentityID uuid.UUID
 	DeviceID   uuid.UUID
@@ -179,15 +182,21 @@ type GetUserSessionsByIDRow struct {
 	ExpiresAt  time.Time
 }
 
-func (q *Queries) GetUserSessionsByID(ctx context.Context, arg GetUserSessionsByIDParams) ([]GetUserSessionsByIDRow, error) {
-	rows, err := q.db.Query(ctx, getUserSessionsByID, arg.Ids, arg.IdentityID, arg.At)
+// Of one user only, unless identity_id is null.
+func (q *Queries) GetSessionsByID(ctx context.Context, arg GetSessionsByIDParams) ([]GetSessionsByIDRow, error) {
+	rows, err := q.db.Query(ctx, getSessionsByID,
+		arg.Ids,
+		arg.TenantID,
+		arg.IdentityID,
+		arg.At,
+	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []GetUserSessionsByIDRow{}
+	items := []GetSessionsByIDRow{}
 	for rows.Next() {
-		var i GetUserSessionsByIDRow
+		var i GetSessionsByIDRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.IdentityID,
@@ -231,23 +240,28 @@ func (q *Queries) HasUserSession(ctx context.Context, iD uuid.UUID, identityID u
 	return exists, err
 }
 
-const listUserSessions = `-- name: ListUserSessions :many
-SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at
-FROM sessions
-WHERE identity_id = $1 AND revoked_at IS NULL AND expires_at > $2
-  AND ($3::uuid IS NULL OR id < $3::uuid)
-ORDER BY id DESC
-LIMIT $4
+const listSessionsOfUsers = `-- name: ListSessionsOfUsers :many
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at
+FROM unnest($1::uuid[]) AS wanted(identity_id)
+CROSS JOIN LATERAL (
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at
+    FROM sessions s
+    WHERE s.tenant_id = $2 AND s.identity_id = wanted.identity_id AND s.revoked_at IS NULL AND s.expires_at > $3
+      AND ($4::uuid IS NULL OR s.id < $4::uuid)
+    ORDER BY s.id DESC
+    LIMIT $5) l
+ORDER BY l.identity_id, l.id DESC
 `
 
-type ListUserSessionsParams struct {
-	IdentityID uuid.UUID
-	At         time.Time
-	After      *uuid.UUID
-	PageSize   int32
+type ListSessionsOfUsersParams struct {
+	IdentityIds []uuid.UUID
+	TenantID    uuid.UUID
+	At          time.Time
+	After       *uuid.UUID
+	PageSize    int32
 }
 
-type ListUserSessionsRow struct {
+type ListSessionsOfUsersRow struct {
 	ID         uuid.UUID
 	IdentityID uuid.UUID
 	DeviceID   uuid.UUID
@@ -258,10 +272,12 @@ type ListUserSessionsRow struct {
 	ExpiresAt  time.Time
 }
 
-// Live sessions, newest first; ids are UUIDv7, so they page by time.
-func (q *Queries) ListUserSessions(ctx context.Context, arg ListUserSessionsParams) ([]ListUserSessionsRow, error) {
-	rows, err := q.db.Query(ctx, listUserSessions,
-		arg.IdentityID,
+// A page of live sessions of each user, newest first, in one statement for all
+// users; ids are UUIDv7, so they page by time.
+func (q *Queries) ListSessionsOfUsers(ctx context.Context, arg ListSessionsOfUsersParams) ([]ListSessionsOfUsersRow, error) {
+	rows, err := q.db.Query(ctx, listSessionsOfUsers,
+		arg.IdentityIds,
+		arg.TenantID,
 		arg.At,
 		arg.After,
 		arg.PageSize,
@@ -270,9 +286,81 @@ func (q *Queries) ListUserSessions(ctx context.Context, arg ListUserSessionsPara
 		return nil, err
 	}
 	defer rows.Close()
-	items := []ListUserSessionsRow{}
+	items := []ListSessionsOfUsersRow{}
 	for rows.Next() {
-		var i ListUserSessionsRow
+		var i ListSessionsOfUsersRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.IdentityID,
+			&i.DeviceID,
+			&i.UserAgent,
+			&i.Ip,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSessionsOnDevices = `-- name: ListSessionsOnDevices :many
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at
+FROM unnest($1::uuid[]) AS wanted(device_id)
+CROSS JOIN LATERAL (
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at
+    FROM sessions s
+    WHERE s.tenant_id = $2 AND s.device_id = wanted.device_id AND s.revoked_at IS NULL AND s.expires_at > $3
+      AND ($4::uuid IS NULL OR s.identity_id = $4::uuid)
+      AND ($5::uuid IS NULL OR s.id < $5::uuid)
+    ORDER BY s.id DESC
+    LIMIT $6) l
+ORDER BY l.device_id, l.id DESC
+`
+
+type ListSessionsOnDevicesParams struct {
+	DeviceIds  []uuid.UUID
+	TenantID   uuid.UUID
+	At         time.Time
+	IdentityID *uuid.UUID
+	After      *uuid.UUID
+	PageSize   int32
+}
+
+type ListSessionsOnDevicesRow struct {
+	ID         uuid.UUID
+	IdentityID uuid.UUID
+	DeviceID   uuid.UUID
+	UserAgent  string
+	Ip         string
+	CreatedAt  time.Time
+	LastSeenAt time.Time
+	ExpiresAt  time.Time
+}
+
+// A page of live sessions on each device, newest first, in one statement for all
+// devices; of one user only, unless identity_id is null.
+func (q *Queries) ListSessionsOnDevices(ctx context.Context, arg ListSessionsOnDevicesParams) ([]ListSessionsOnDevicesRow, error) {
+	rows, err := q.db.Query(ctx, listSessionsOnDevices,
+		arg.DeviceIds,
+		arg.TenantID,
+		arg.At,
+		arg.IdentityID,
+		arg.After,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListSessionsOnDevicesRow{}
+	for rows.Next() {
+		var i ListSessionsOnDevicesRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.IdentityID,

@@ -123,3 +123,62 @@ func (q *Queries) ListAuditEvents(ctx context.Context, arg ListAuditEventsParams
 	}
 	return items, nil
 }
+
+const listAuditEventsOfUsers = `-- name: ListAuditEventsOfUsers :many
+SELECT l.id, l.actor_id, l.session_id, l.action, l.target, l.request_id, l.details, l.created_at
+FROM unnest($1::uuid[]) AS wanted(actor_id)
+CROSS JOIN LATERAL (
+    SELECT a.id, a.actor_id, a.session_id, a.action, a.target, a.request_id, a.details, a.created_at
+    FROM audit_events a
+    WHERE a.actor_id = wanted.actor_id AND ($2::uuid IS NULL OR a.id < $2::uuid)
+    ORDER BY a.id DESC
+    LIMIT $3) l
+ORDER BY l.actor_id, l.id DESC
+`
+
+type ListAuditEventsOfUsersParams struct {
+	ActorIds []uuid.UUID
+	After    *uuid.UUID
+	PageSize int32
+}
+
+type ListAuditEventsOfUsersRow struct {
+	ID        uuid.UUID
+	ActorID   *uuid.UUID
+	SessionID *uuid.UUID
+	Action    string
+	Target    string
+	RequestID string
+	Details   json.RawMessage
+	CreatedAt time.Time
+}
+
+// A page of what each of these did, the newest first, in one statement for all.
+func (q *Queries) ListAuditEventsOfUsers(ctx context.Context, arg ListAuditEventsOfUsersParams) ([]ListAuditEventsOfUsersRow, error) {
+	rows, err := q.db.Query(ctx, listAuditEventsOfUsers, arg.ActorIds, arg.After, arg.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListAuditEventsOfUsersRow{}
+	for rows.Next() {
+		var i ListAuditEventsOfUsersRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.ActorID,
+			&i.SessionID,
+			&i.Action,
+			&i.Target,
+			&i.RequestID,
+			&i.Details,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -16,7 +16,7 @@ import (
 const getDevicesByID = `-- name: GetDevicesByID :many
 SELECT id, user_id, name, kind, first_seen_at, last_seen_at
 FROM devices
-WHERE id = ANY($1::uuid[]) AND user_id = $2
+WHERE id = ANY($1::uuid[]) AND ($2::uuid IS NULL OR user_id = $2::uuid)
 `
 
 type GetDevicesByIDRow struct {
@@ -28,7 +28,8 @@ type GetDevicesByIDRow struct {
 	LastSeenAt  time.Time
 }
 
-func (q *Queries) GetDevicesByID(ctx context.Context, ids []uuid.UUID, userID uuid.UUID) ([]GetDevicesByIDRow, error) {
+// Of one user only, unless user_id is null.
+func (q *Queries) GetDevicesByID(ctx context.Context, ids []uuid.UUID, userID *uuid.UUID) ([]GetDevicesByIDRow, error) {
 	rows, err := q.db.Query(ctx, getDevicesByID, ids, userID)
 	if err != nil {
 		return nil, err
@@ -37,6 +38,61 @@ func (q *Queries) GetDevicesByID(ctx context.Context, ids []uuid.UUID, userID uu
 	items := []GetDevicesByIDRow{}
 	for rows.Next() {
 		var i GetDevicesByIDRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.UserID,
+			&i.Name,
+			&i.Kind,
+			&i.FirstSeenAt,
+			&i.LastSeenAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDevicesOfUsers = `-- name: ListDevicesOfUsers :many
+SELECT l.id, l.user_id, l.name, l.kind, l.first_seen_at, l.last_seen_at
+FROM unnest($1::uuid[]) AS wanted(user_id)
+CROSS JOIN LATERAL (
+    SELECT d.id, d.user_id, d.name, d.kind, d.first_seen_at, d.last_seen_at
+    FROM devices d
+    WHERE d.user_id = wanted.user_id AND ($2::uuid IS NULL OR d.id < $2::uuid)
+    ORDER BY d.id DESC
+    LIMIT $3) l
+ORDER BY l.user_id, l.id DESC
+`
+
+type ListDevicesOfUsersParams struct {
+	UserIds  []uuid.UUID
+	After    *uuid.UUID
+	PageSize int32
+}
+
+type ListDevicesOfUsersRow struct {
+	ID          uuid.UUID
+	UserID      uuid.UUID
+	Name        string
+	Kind        string
+	FirstSeenAt time.Time
+	LastSeenAt  time.Time
+}
+
+// A page of the devices of each user, the last one added first: ids are UUIDv7.
+func (q *Queries) ListDevicesOfUsers(ctx context.Context, arg ListDevicesOfUsersParams) ([]ListDevicesOfUsersRow, error) {
+	rows, err := q.db.Query(ctx, listDevicesOfUsers, arg.UserIds, arg.After, arg.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListDevicesOfUsersRow{}
+	for rows.Next() {
+		var i ListDevicesOfUsersRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.UserID,

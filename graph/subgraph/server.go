@@ -20,6 +20,7 @@ import (
 
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
 )
 
 // Options bounds what a subgraph accepts. Zero values take the defaults.
@@ -120,6 +121,9 @@ func (s *Server) run(ctx context.Context, params *graphql.RawParams, maxFields i
 		return s.failed(ctx, err)
 	}
 	operation.DisableIntrospection = !s.options.Introspection
+	if operation.Operation.Operation == ast.Query {
+		ctx = permission.Remember(ctx)
+	}
 	next, ctx := s.executor.DispatchOperation(ctx, operation)
 	response := next(ctx)
 	if s.options.Mutated != nil && operation.Operation.Operation == ast.Mutation {

@@ -177,6 +177,17 @@ func (e *Env) Tenant(t testing.TB) db.Tenant {
 	return tenant
 }
 
+// Observed opens the database once more, with an observer of each statement.
+func (e *Env) Observed(t testing.TB, observe func(sql string)) *db.DB {
+	t.Helper()
+	observed, err := db.Open(db.Config{URL: e.URL, Secret: Secret, Observe: observe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(observed.Close)
+	return observed
+}
+
 // Connect opens a raw connection as any login: the attacker's, or with
 // "postgres" the superuser's, to look behind the scenes.
 func (e *Env) Connect(t testing.TB, login string) *pgx.Conn {

@@ -130,31 +130,34 @@ func New[T any](items []T, limit int, args Args, cursor func(T) string) *Connect
 
 // Key is Args by value: equal arguments have equal keys.
 type Key struct {
-	first              int
-	after              string
-	hasFirst, hasAfter bool
+	first Value[int]
+	after Value[string]
 }
 
 // Key returns the arguments by value.
-func (a Args) Key() Key {
-	var k Key
-	if a.First != nil {
-		k.first, k.hasFirst = *a.First, true
-	}
-	if a.After != nil {
-		k.after, k.hasAfter = *a.After, true
-	}
-	return k
-}
+func (a Args) Key() Key { return Key{ValueOf(a.First), ValueOf(a.After)} }
 
 // Args returns the arguments that the key was made of.
-func (k Key) Args() Args {
-	var a Args
-	if k.hasFirst {
-		a.First = &k.first
+func (k Key) Args() Args { return Args{First: k.first.Pointer(), After: k.after.Pointer()} }
+
+// Value is an optional argument by value: equal arguments are equal values.
+type Value[T comparable] struct {
+	value T
+	given bool
+}
+
+// ValueOf returns the argument by value; nil is absent.
+func ValueOf[T comparable](argument *T) Value[T] {
+	if argument == nil {
+		return Value[T]{}
 	}
-	if k.hasAfter {
-		a.After = &k.after
+	return Value[T]{*argument, true}
+}
+
+// Pointer returns the argument that the value was made of.
+func (v Value[T]) Pointer() *T {
+	if !v.given {
+		return nil
 	}
-	return a
+	return &v.value
 }

@@ -121,12 +121,14 @@ func (p *Permissions) Of(ctx context.Context) (Set, error) {
 	if ok && following && now.Sub(known.readAt) < maxAge {
 		return known.set, nil
 	}
-	set, err := Load(ctx, p.store.Tenant(caller.Tenant).Queries, caller.Subject)
-	if err != nil {
-		return Set{}, err
-	}
-	p.keep(caller, kept{set, now}, changes)
-	return set, nil
+	return remember(ctx, p, caller, func() (Set, error) {
+		set, err := Load(ctx, p.store.Tenant(caller.Tenant).Queries, caller.Subject)
+		if err != nil {
+			return Set{}, err
+		}
+		p.keep(caller, kept{set, now}, changes)
+		return set, nil
+	})
 }
 
 // Require answers FORBIDDEN that names the permission unless the caller holds

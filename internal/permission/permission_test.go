@@ -190,3 +190,23 @@ func TestSets(t *testing.T) {
 		t.Errorf("missing %q of what is held", got)
 	}
 }
+
+func TestRememberWithinAnOperation(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.following.Store(false)
+	in := f.Tenant(t)
+	ctx, id := f.user(t, in)
+	operation := permission.Remember(ctx)
+	f.want(operation, t, "before", "")
+	f.take(t, in, id)
+	f.want(operation, t, "later in the operation", "")
+	f.want(ctx, t, "outside of it", fault.CodeForbidden)
+	f.want(permission.Remember(ctx), t, "in the next operation", fault.CodeForbidden)
+	other, _ := f.user(t, in)
+	caller, err := identity.FromContext(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.want(identity.NewContext(operation, caller), t, "somebody else", "")
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/page"
+	"github.com/tradesage/tradesage/internal/permission"
 )
 
 // endings is an environment whose process has loaded its revocations.
@@ -23,7 +24,7 @@ func endings(t *testing.T) (*env, *Revocations) {
 	if err := r.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	e.sessions = NewSessions(SessionsOptions{Store: e.DB.Store(db.ServiceSession), Live: e.live, Revocations: r, Clock: e.clock.Now})
+	e.sessions = NewSessions(SessionsOptions{Store: e.DB.Store(db.ServiceSession), Permissions: permission.New(permission.Options{Store: e.DB.Store(db.ServiceSession)}), Live: e.live, Revocations: r, Clock: e.clock.Now})
 	return e, r
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/tradesage/tradesage/db/platformdb"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
 )
 
 func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
@@ -58,7 +59,7 @@ func newEnv(t testing.TB) *env {
 	e := &env{Env: dbtest.New(t), clock: newClock()}
 	e.live = NewLive(LiveOptions{Redis: e.Redis, Prefix: e.Prefix, Store: e.DB.PlatformStore(db.ServiceRouter), Logger: quiet})
 	e.live.wait = patience
-	e.sessions = NewSessions(SessionsOptions{Store: e.DB.Store(db.ServiceSession), Live: e.live, Clock: e.clock.Now})
+	e.sessions = NewSessions(SessionsOptions{Store: e.DB.Store(db.ServiceSession), Permissions: permission.New(permission.Options{Store: e.DB.Store(db.ServiceSession)}), Live: e.live, Clock: e.clock.Now})
 	return e
 }
 

@@ -21,10 +21,30 @@ type Session struct {
 	ExpiresAt  time.Time
 	// Current marks the session that asks.
 	Current bool
+
+	tenant uuid.UUID
 }
 
 // IsEntity marks Session as resolvable by its id across the graph.
 func (*Session) IsEntity() {}
+
+// Tenant returns the tenant that the session is in; it asks nobody.
+func (s *Session) Tenant() *Tenant { return &Tenant{ID: s.tenant} }
+
+// Tenant refers to a tenant by its id alone.
+type Tenant struct{ ID uuid.UUID }
+
+// IsEntity marks Tenant as one that another subgraph resolves.
+func (*Tenant) IsEntity() {}
+
+// User refers to a user by the id alone.
+type User struct{ ID uuid.UUID }
+
+// IsEntity marks User as one that another subgraph resolves.
+func (*User) IsEntity() {}
+
+// User returns the user whose session it is; it asks nobody.
+func (s *Session) User() *User { return &User{ID: s.UserID} }
 
 // Device is what a user signs in with, as far as its user agent tells.
 type Device struct {
@@ -37,6 +57,9 @@ type Device struct {
 	FirstSeenAt time.Time
 	LastSeenAt  time.Time
 }
+
+// User returns the user whose device it is; it asks nobody.
+func (d *Device) User() *User { return &User{ID: d.UserID} }
 
 // IsEntity marks Device as resolvable by its id across the graph.
 func (*Device) IsEntity() {}

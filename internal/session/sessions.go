@@ -3,26 +3,29 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/db/platformdb"
-	"github.com/tradesage/tradesage/db/tenantdb"
 	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/page"
+	"github.com/tradesage/tradesage/internal/permission"
+	"github.com/tradesage/tradesage/internal/tenant"
 )
 
 // MaxBatch bounds the ids of one call.
-const MaxBatch = 100
+const MaxBatch = 1000
 
-// Sessions answers questions about the caller's own sessions and devices, and
-// ends sessions.
+// Sessions answers questions about sessions and devices, the caller's own and,
+// with the permission sessions:read, those of others; and it ends sessions.
 type Sessions struct {
 	store  *db.Store
+	may    *permission.Permissions
 	live   *Live
 	ended  *Revocations
 	events *events.Hub
@@ -33,6 +36,8 @@ type Sessions struct {
 type SessionsOptions struct {
 	// Store reaches the tenant's data; of the service svc_session.
 	Store *db.Store
+	// Permissions says who may see the sessions of others.
+	Permissions *permission.Permissions
 	// Live tells when a session was last seen.
 	Live *Live
 	// Revocations makes the end of a session known.
@@ -48,7 +53,9 @@ func NewSessions(o SessionsOptions) *Sessions {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	return &Sessions{store: o.Store, live: o.Live, ended: o.Revocations, events: o.Events, clock: o.Clock}
+	return &Sessions{
+		store: o.Store, may: o.Permissions, live: o.Live, ended: o.Revocations, events: o.Events, clock: o.Clock,
+	}
 }
 
 // Connection is a page of sessions.
@@ -65,31 +72,154 @@ func (s *Sessions) List(ctx context.Context, args page.Args) (*Connection, error
 	if err != nil {
 		return nil, err
 	}
-	limit, err := args.Limit()
+	pages, err := s.ListOf(ctx, []uuid.UUID{caller.Subject}, args)
 	if err != nil {
 		return nil, err
 	}
-	after, err := args.AfterID()
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.store.PlatformFor(caller.Tenant).ListUserSessions(ctx, platformdb.ListUserSessionsParams{
-		IdentityID: caller.Subject, At: s.clock(), After: after, PageSize: int32(limit) + 1,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sessions of %s: %w", caller.Subject, err)
-	}
-	found := make([]*Session, len(rows))
-	for i, row := range rows {
-		found[i] = fromRow(platformdb.GetUserSessionsByIDRow(row), caller)
-	}
-	s.addLastSeen(ctx, found)
-	return page.New(found, limit, args, func(s *Session) string { return page.IDCursor(s.ID) }), nil
+	return pages[0], nil
 }
 
-// SessionsByID returns the caller's live sessions of these ids, at most 100, in
-// their order; nil stands for a session that does not exist, has ended or is
-// another user's. It fails like List.
+// ListOf returns such a page for each of these users, at most 1,000, in their
+// order; nil stands for a user whose sessions the caller may not see, which are
+// all but the caller's own without sessions:read. It costs what List costs, and
+// fails like it.
+func (s *Sessions) ListOf(ctx context.Context, users []uuid.UUID, args page.Args) ([]*Connection, error) {
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limit, after, err := paging(args)
+	if err != nil {
+		return nil, err
+	}
+	visible, err := s.Visible(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.store.PlatformFor(caller.Tenant).ListSessionsOfUsers(ctx, platformdb.ListSessionsOfUsersParams{
+		IdentityIds: shown(users, visible), TenantID: caller.Tenant.ID(), At: s.clock(), After: after, PageSize: int32(limit) + 1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sessions: %w", err)
+	}
+	found, byUser := make([]*Session, len(rows)), map[uuid.UUID][]*Session{}
+	for i, row := range rows {
+		found[i] = fromRow(platformdb.GetSessionsByIDRow(row), caller)
+		byUser[row.IdentityID] = append(byUser[row.IdentityID], found[i])
+	}
+	s.addLastSeen(ctx, found)
+	pages := make([]*Connection, len(users))
+	for i, id := range users {
+		if visible[i] {
+			pages[i] = page.New(byUser[id], limit, args, cursor)
+		}
+	}
+	return pages, nil
+}
+
+// ListOn returns a page of the live sessions on each of these devices, at most
+// 1,000, in their order, newest first: the caller's own, with sessions:read
+// everybody's. It costs what List costs, and fails like it.
+func (s *Sessions) ListOn(ctx context.Context, devices []uuid.UUID, args page.Args) ([]*Connection, error) {
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limit, after, err := paging(args)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBatch(devices); err != nil {
+		return nil, err
+	}
+	only, err := s.only(ctx, caller)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.store.PlatformFor(caller.Tenant).ListSessionsOnDevices(ctx, platformdb.ListSessionsOnDevicesParams{
+		DeviceIds: devices, TenantID: caller.Tenant.ID(), IdentityID: only, At: s.clock(), After: after, PageSize: int32(limit) + 1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sessions on devices: %w", err)
+	}
+	found, byDevice := make([]*Session, len(rows)), map[uuid.UUID][]*Session{}
+	for i, row := range rows {
+		found[i] = fromRow(platformdb.GetSessionsByIDRow(row), caller)
+		byDevice[row.DeviceID] = append(byDevice[row.DeviceID], found[i])
+	}
+	s.addLastSeen(ctx, found)
+	pages := make([]*Connection, len(devices))
+	for i, id := range devices {
+		pages[i] = page.New(byDevice[id], limit, args, cursor)
+	}
+	return pages, nil
+}
+
+func cursor(s *Session) string { return page.IDCursor(s.ID) }
+
+// paging checks the arguments of a list that is ordered by id.
+func paging(args page.Args) (limit int, after *uuid.UUID, err error) {
+	if limit, err = args.Limit(); err != nil {
+		return 0, nil, err
+	}
+	after, err = args.AfterID()
+	return limit, after, err
+}
+
+// shown returns the visible ones of ids, each once.
+func shown(ids []uuid.UUID, visible []bool) []uuid.UUID {
+	seen := make(map[uuid.UUID]bool, len(ids))
+	out := make([]uuid.UUID, 0, len(ids))
+	for i, id := range ids {
+		if visible[i] && !seen[id] {
+			seen[id] = true
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// Visible says of each of these users, at most 1,000, whether the caller may see
+// their sessions and devices: their own always, everybody's with sessions:read.
+// UNAUTHENTICATED without a caller; INVALID_INPUT of ids.
+func (s *Sessions) Visible(ctx context.Context, users []uuid.UUID) ([]bool, error) {
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBatch(users); err != nil {
+		return nil, err
+	}
+	all := false
+	if slices.ContainsFunc(users, func(id uuid.UUID) bool { return id != caller.Subject }) {
+		held, err := s.may.Of(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = held.Holds(tenant.SessionsRead)
+	}
+	visible := make([]bool, len(users))
+	for i, id := range users {
+		visible[i] = all || id == caller.Subject
+	}
+	return visible, nil
+}
+
+// only returns the user to whom what the caller sees is limited, nil for nobody.
+func (s *Sessions) only(ctx context.Context, caller *identity.Caller) (*uuid.UUID, error) {
+	held, err := s.may.Of(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if held.Holds(tenant.SessionsRead) {
+		return nil, nil //nolint:nilnil // no limit
+	}
+	return &caller.Subject, nil
+}
+
+// SessionsByID returns the live sessions of these ids, at most 1,000, in their
+// order; nil stands for a session that does not exist, has ended, belongs to
+// another tenant or, without sessions:read, to another user. It fails like List.
 func (s *Sessions) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]*Session, error) {
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
@@ -98,8 +228,12 @@ func (s *Sessions) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]*Sessio
 	if err := checkBatch(ids); err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	rows, err := s.store.PlatformFor(caller.Tenant).GetUserSessionsByID(ctx, platformdb.GetUserSessionsByIDParams{
-		Ids: ids, IdentityID: caller.Subject, At: s.clock(),
+	only, err := s.only(ctx, caller)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.store.PlatformFor(caller.Tenant).GetSessionsByID(ctx, platformdb.GetSessionsByIDParams{
+		Ids: ids, TenantID: caller.Tenant.ID(), IdentityID: only, At: s.clock(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sessions of %s: %w", caller.Subject, err)
@@ -114,7 +248,7 @@ func (s *Sessions) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]*Sessio
 	return inOrder(ids, byID), nil
 }
 
-// SessionByID returns one of the caller's live sessions. It fails with NOT_FOUND
+// SessionByID returns one such session. It fails with NOT_FOUND
 // for any other, and like List.
 func (s *Sessions) SessionByID(ctx context.Context, id uuid.UUID) (*Session, error) {
 	found, err := s.SessionsByID(ctx, []uuid.UUID{id})
@@ -123,41 +257,6 @@ func (s *Sessions) SessionByID(ctx context.Context, id uuid.UUID) (*Session, err
 	}
 	if found[0] == nil {
 		return nil, fault.NotFound("no such session")
-	}
-	return found[0], nil
-}
-
-// DevicesByID returns the caller's devices of these ids, at most 100, in their
-// order; nil stands for a device that does not exist or is another user's. It
-// fails like List.
-func (s *Sessions) DevicesByID(ctx context.Context, ids []uuid.UUID) ([]*Device, error) {
-	caller, err := identity.FromContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkBatch(ids); err != nil || len(ids) == 0 {
-		return nil, err
-	}
-	rows, err := s.store.Tenant(caller.Tenant).GetDevicesByID(ctx, ids, caller.Subject)
-	if err != nil {
-		return nil, fmt.Errorf("devices of %s: %w", caller.Subject, err)
-	}
-	byID := make(map[uuid.UUID]*Device, len(rows))
-	for _, row := range rows {
-		byID[row.ID] = deviceFromRow(row)
-	}
-	return inOrder(ids, byID), nil
-}
-
-// DeviceByID returns one of the caller's devices. It fails with NOT_FOUND for
-// any other, and like List.
-func (s *Sessions) DeviceByID(ctx context.Context, id uuid.UUID) (*Device, error) {
-	found, err := s.DevicesByID(ctx, []uuid.UUID{id})
-	if err != nil {
-		return nil, err
-	}
-	if found[0] == nil {
-		return nil, fault.NotFound("no such device")
 	}
 	return found[0], nil
 }
@@ -190,17 +289,10 @@ func inOrder[T any](ids []uuid.UUID, byID map[uuid.UUID]*T) []*T {
 	return ordered
 }
 
-func fromRow(row platformdb.GetUserSessionsByIDRow, caller *identity.Caller) *Session {
+func fromRow(row platformdb.GetSessionsByIDRow, caller *identity.Caller) *Session {
 	return &Session{
 		ID: row.ID, UserID: row.IdentityID, DeviceID: row.DeviceID, UserAgent: row.UserAgent, IP: row.Ip,
 		CreatedAt: row.CreatedAt.UTC(), LastSeenAt: row.LastSeenAt.UTC(), ExpiresAt: row.ExpiresAt.UTC(),
-		Current: row.ID == caller.Session,
-	}
-}
-
-func deviceFromRow(row tenantdb.GetDevicesByIDRow) *Device {
-	return &Device{
-		ID: row.ID, UserID: row.UserID, Name: row.Name, Kind: row.Kind,
-		FirstSeenAt: row.FirstSeenAt.UTC(), LastSeenAt: row.LastSeenAt.UTC(),
+		Current: row.ID == caller.Session, tenant: caller.Tenant.ID(),
 	}
 }

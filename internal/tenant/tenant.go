@@ -22,6 +22,7 @@ import (
 	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
 )
 
 // PlatformSlug is the slug of the built-in tenant whose members run the platform.
@@ -52,9 +53,12 @@ const (
 	StateDeleting     TenantState = "DELETING"
 )
 
-// Options is what Tenants needs. All of it is required but Events and Logger.
+// Options is what Tenants needs. All of it is required but Permissions, Events and
+// Logger.
 type Options struct {
-	Store       *db.PlatformStore
+	Store *db.PlatformStore
+	// Permissions says who may see whom; if nil, the database is asked each time.
+	Permissions *permission.Permissions
 	Invitations *InvitationMails
 	// Refiller is woken by each claim.
 	Refiller *Refiller
@@ -67,6 +71,7 @@ type Options struct {
 // Tenants reads and creates tenants.
 type Tenants struct {
 	store       *db.PlatformStore
+	permissions *permission.Permissions
 	invitations *InvitationMails
 	refiller    *Refiller
 	events      *events.Hub
@@ -82,7 +87,10 @@ func New(o Options) (*Tenants, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Tenants{o.Store, o.Invitations, o.Refiller, o.Events, o.Now, o.Logger}, nil
+	if o.Permissions == nil {
+		o.Permissions = permission.New(permission.Options{Store: &o.Store.Store})
+	}
+	return &Tenants{o.Store, o.Permissions, o.Invitations, o.Refiller, o.Events, o.Now, o.Logger}, nil
 }
 
 // Current returns the caller's tenant. UNAUTHENTICATED without a caller.

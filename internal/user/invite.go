@@ -31,7 +31,14 @@ type Invitation struct {
 	Role  *Role
 	// ExpiresAt is when it can no longer be accepted.
 	ExpiresAt time.Time
+	// InvitedByID is nil for what the platform sent.
+	InvitedByID *uuid.UUID
+
+	tenant uuid.UUID
 }
+
+// Tenant returns the tenant that the invitation is to; it asks nobody.
+func (i *Invitation) Tenant() *Tenant { return &Tenant{ID: i.tenant} }
 
 // InviteUser invites somebody to the caller's tenant by mail and records
 // user.invite. An open invitation of the same address is withdrawn. The caller
@@ -57,7 +64,10 @@ func (u *Users) InviteUser(ctx context.Context, in InviteUserInput) (*Invitation
 	if err != nil {
 		return nil, err
 	}
-	made := &Invitation{ID: id, Email: email, ExpiresAt: u.now().Add(tenant.InvitationLife).UTC().Truncate(time.Microsecond)}
+	made := &Invitation{
+		ID: id, Email: email, ExpiresAt: u.now().Add(tenant.InvitationLife).UTC().Truncate(time.Microsecond),
+		InvitedByID: &caller.Subject, tenant: caller.Tenant.ID(),
+	}
 	letter := tenant.Invitation{ID: id, Tenant: own.ID, Email: email, ExpiresAt: made.ExpiresAt}
 	if own.Name != nil {
 		letter.TenantName = *own.Name

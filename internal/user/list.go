@@ -65,6 +65,29 @@ type List struct {
 	Sort *UserSort
 }
 
+// ListKey is List by value: equal lists have equal keys.
+type ListKey struct {
+	args         page.Key
+	search, role page.Value[string]
+	state        page.Value[UserState]
+	sort         page.Value[UserSort]
+}
+
+// Key returns the list by value.
+func (l List) Key() ListKey {
+	filter := UserFilterInput{}
+	if l.Filter != nil {
+		filter = *l.Filter
+	}
+	return ListKey{l.Args.Key(), page.ValueOf(filter.Search), page.ValueOf(filter.Role), page.ValueOf(filter.State), page.ValueOf(l.Sort)}
+}
+
+// List returns what the key was made of.
+func (k ListKey) List() List {
+	filter := &UserFilterInput{Search: k.search.Pointer(), State: k.state.Pointer(), Role: k.role.Pointer()}
+	return List{Args: k.args.Args(), Filter: filter, Sort: k.sort.Pointer()}
+}
+
 // List returns a page of the tenant's users. The caller needs users:read.
 //
 // UNAUTHENTICATED without a caller; FORBIDDEN; INVALID_INPUT of first, after,

@@ -22,19 +22,42 @@ WITH member AS (
 INSERT INTO refresh_tokens (hash, session_id, generation, created_at, expires_at)
 SELECT @refresh_hash::bytea, id, 0, @started_at::timestamptz, @refresh_expires_at::timestamptz FROM started;
 
--- name: ListUserSessions :many
--- Live sessions, newest first; ids are UUIDv7, so they page by time.
-SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at
-FROM sessions
-WHERE identity_id = @identity_id AND revoked_at IS NULL AND expires_at > @at
-  AND (sqlc.narg(after)::uuid IS NULL OR id < sqlc.narg(after)::uuid)
-ORDER BY id DESC
-LIMIT @page_size;
+-- name: ListSessionsOfUsers :many
+-- A page of live sessions of each user, newest first, in one statement for all
+-- users; ids are UUIDv7, so they page by time.
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at
+FROM unnest(@identity_ids::uuid[]) AS wanted(identity_id)
+CROSS JOIN LATERAL (
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at
+    FROM sessions s
+    WHERE s.tenant_id = @tenant_id AND s.identity_id = wanted.identity_id AND s.revoked_at IS NULL AND s.expires_at > @at
+      AND (sqlc.narg(after)::uuid IS NULL OR s.id < sqlc.narg(after)::uuid)
+    ORDER BY s.id DESC
+    LIMIT @page_size) l
+ORDER BY l.identity_id, l.id DESC;
 
--- name: GetUserSessionsByID :many
+-- name: ListSessionsOnDevices :many
+-- A page of live sessions on each device, newest first, in one statement for all
+-- devices; of one user only, unless identity_id is null.
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at
+FROM unnest(@device_ids::uuid[]) AS wanted(device_id)
+CROSS JOIN LATERAL (
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at
+    FROM sessions s
+    WHERE s.tenant_id = @tenant_id AND s.device_id = wanted.device_id AND s.revoked_at IS NULL AND s.expires_at > @at
+      AND (sqlc.narg(identity_id)::uuid IS NULL OR s.identity_id = sqlc.narg(identity_id)::uuid)
+      AND (sqlc.narg(after)::uuid IS NULL OR s.id < sqlc.narg(after)::uuid)
+    ORDER BY s.id DESC
+    LIMIT @page_size) l
+ORDER BY l.device_id, l.id DESC;
+
+-- name: GetSessionsByID :many
+-- Of one user only, unless identity_id is null.
 SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at
 FROM sessions
-WHERE id = ANY(@ids::uuid[]) AND identity_id = @identity_id AND revoked_at IS NULL AND expires_at > @at;
+WHERE id = ANY(@ids::uuid[]) AND tenant_id = @tenant_id
+  AND (sqlc.narg(identity_id)::uuid IS NULL OR identity_id = sqlc.narg(identity_id)::uuid)
+  AND revoked_at IS NULL AND expires_at > @at;
 
 -- name: EndSession :execrows
 -- The session and the revocation that every process must see are one statement.

@@ -21,3 +21,15 @@ WHERE (sqlc.narg(action)::text IS NULL OR action = sqlc.narg(action)::text)
   AND (sqlc.narg(after)::uuid IS NULL OR id < sqlc.narg(after)::uuid)
 ORDER BY id DESC
 LIMIT @page_size;
+
+-- name: ListAuditEventsOfUsers :many
+-- A page of what each of these did, the newest first, in one statement for all.
+SELECT l.id, l.actor_id, l.session_id, l.action, l.target, l.request_id, l.details, l.created_at
+FROM unnest(@actor_ids::uuid[]) AS wanted(actor_id)
+CROSS JOIN LATERAL (
+    SELECT a.id, a.actor_id, a.session_id, a.action, a.target, a.request_id, a.details, a.created_at
+    FROM audit_events a
+    WHERE a.actor_id = wanted.actor_id AND (sqlc.narg(after)::uuid IS NULL OR a.id < sqlc.narg(after)::uuid)
+    ORDER BY a.id DESC
+    LIMIT @page_size) l
+ORDER BY l.actor_id, l.id DESC;

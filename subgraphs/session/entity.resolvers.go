@@ -9,15 +9,15 @@ import (
 )
 
 func (r *entityResolver) FindManyDeviceByIDs(ctx context.Context, reps []*model.DeviceByIDsInput) ([]*session.Device, error) {
-	return r.sessions.DevicesByID(ctx, deviceIDs(reps))
+	return r.devicesByID(ctx, reps)
 }
 
 func (r *entityResolver) FindManySessionByIDs(ctx context.Context, reps []*model.SessionByIDsInput) ([]*session.Session, error) {
 	return r.sessionsByID(ctx, reps)
 }
 
-func (r *entityResolver) FindManyUserByIDs(ctx context.Context, reps []*model.UserByIDsInput) ([]*model.User, error) {
-	return ownUsers(ctx, reps)
+func (r *entityResolver) FindManyUserByIDs(ctx context.Context, reps []*model.UserByIDsInput) ([]*session.User, error) {
+	return r.usersByID(ctx, reps)
 }
 
 func (r *Resolver) Entity() generated.EntityResolver { return &entityResolver{r} }

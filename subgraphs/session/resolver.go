@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/graph/subgraph"
-	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/session"
 	"github.com/tradesage/tradesage/subgraphs/session/generated"
@@ -21,23 +20,29 @@ type Resolver struct{ sessions *session.Sessions }
 
 // New returns the subgraph's executable schema.
 func New(sessions *session.Sessions) graphql.ExecutableSchema {
-	return withDevices{generated.NewExecutableSchema(generated.Config{
+	schema := generated.NewExecutableSchema(generated.Config{
 		Resolvers:  &Resolver{sessions},
 		Directives: generated.DirectiveRoot{Authenticated: subgraph.Authenticated},
-	}), sessions}
+	})
+	return subgraph.WithValue(schema, batchesKey{}, func() any { return newBatches(sessions) })
 }
 
-// ownUsers returns a reference for each key that is the caller's own id, and nil
-// for the rest: nobody's sessions are shown to another.
-func ownUsers(ctx context.Context, keys []*model.UserByIDsInput) ([]*model.User, error) {
-	caller, err := identity.FromContext(ctx)
+// usersByID returns a reference for each key whose sessions the caller may see,
+// and nil for the rest.
+func (r *Resolver) usersByID(ctx context.Context, keys []*model.UserByIDsInput) ([]*session.User, error) {
+	ids := make([]uuid.UUID, len(keys))
+	for i, key := range keys {
+		ids[i] = key.ID
+	}
+	visible, err := r.sessions.Visible(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	users := make([]*model.User, len(keys))
-	for i, key := range keys {
-		if key.ID == caller.Subject {
-			users[i] = &model.User{ID: key.ID}
+	users := make([]*session.User, len(keys))
+	for i, id := range ids {
+		if visible[i] {
+			users[i] = &session.User{ID: id}
+			expectUsers(ctx, id)
 		}
 	}
 	return users, nil
@@ -46,13 +51,25 @@ func ownUsers(ctx context.Context, keys []*model.UserByIDsInput) ([]*model.User,
 // list answers a page of the caller's own sessions.
 func (r *Resolver) list(ctx context.Context, args page.Args) (*session.SessionConnection, error) {
 	found, err := r.sessions.List(ctx, args)
-	if err != nil {
-		return nil, err
+	expectSessionsOf(ctx, found)
+	return found, err
+}
+
+// devices answers a page of the caller's own devices.
+func (r *Resolver) devices(ctx context.Context, args page.Args) (*session.DeviceConnection, error) {
+	found, err := r.sessions.Devices(ctx, args)
+	expectDevicesOf(ctx, found)
+	return found, err
+}
+
+func (r *Resolver) devicesByID(ctx context.Context, keys []*model.DeviceByIDsInput) ([]*session.Device, error) {
+	ids := make([]uuid.UUID, len(keys))
+	for i, key := range keys {
+		ids[i] = key.ID
 	}
-	for _, edge := range found.Edges {
-		expectDevices(ctx, edge.Node)
-	}
-	return found, nil
+	found, err := r.sessions.DevicesByID(ctx, ids)
+	expectDevices(ctx, found...)
+	return found, err
 }
 
 func (r *Resolver) sessionsByID(ctx context.Context, keys []*model.SessionByIDsInput) ([]*session.Session, error) {
@@ -61,7 +78,7 @@ func (r *Resolver) sessionsByID(ctx context.Context, keys []*model.SessionByIDsI
 		ids[i] = key.ID
 	}
 	found, err := r.sessions.SessionsByID(ctx, ids)
-	expectDevices(ctx, found...)
+	expectSessions(ctx, found...)
 	return found, err
 }
 
@@ -76,12 +93,4 @@ func (r *Resolver) ofEvent(ctx context.Context, e *session.SessionEvent) (*sessi
 		return nil, err
 	}
 	return found[0], nil
-}
-
-func deviceIDs(keys []*model.DeviceByIDsInput) []uuid.UUID {
-	ids := make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		ids[i] = key.ID
-	}
-	return ids
 }

@@ -17,6 +17,10 @@ func (r *deviceResolver) Kind(ctx context.Context, obj *session.Device) (model.D
 	return model.DeviceKind(strings.ToUpper(obj.Kind)), nil
 }
 
+func (r *deviceResolver) Sessions(ctx context.Context, obj *session.Device, first *int, after *string) (*page.Connection[*session.Session], error) {
+	return batchesOf(ctx).sessionsOn.Get(ctx, page.Args{First: first, After: after}.Key(), obj.ID)
+}
+
 func (r *mutationResolver) RevokeSession(ctx context.Context, id uuid.UUID) (*model.RevokeSessionPayload, error) {
 	ended, err := r.sessions.RevokeSession(ctx, id)
 	if err != nil {
@@ -45,6 +49,10 @@ func (r *queryResolver) Sessions(ctx context.Context, first *int, after *string)
 	return r.list(ctx, page.Args{First: first, After: after})
 }
 
+func (r *queryResolver) Devices(ctx context.Context, first *int, after *string) (*page.Connection[*session.Device], error) {
+	return r.devices(ctx, page.Args{First: first, After: after})
+}
+
 func (r *sessionResolver) Device(ctx context.Context, obj *session.Session) (*session.Device, error) {
 	return deviceOf(ctx, obj)
 }
@@ -58,8 +66,12 @@ func (r *subscriptionResolver) SessionEvents(ctx context.Context, after *string)
 	return subgraph.Channel(ctx, stream, err)
 }
 
-func (r *userResolver) Sessions(ctx context.Context, obj *model.User, first *int, after *string) (*page.Connection[*session.Session], error) {
-	return r.list(ctx, page.Args{First: first, After: after})
+func (r *userResolver) Sessions(ctx context.Context, obj *session.User, first *int, after *string) (*page.Connection[*session.Session], error) {
+	return batchesOf(ctx).sessions.Get(ctx, page.Args{First: first, After: after}.Key(), obj.ID)
+}
+
+func (r *userResolver) Devices(ctx context.Context, obj *session.User, first *int, after *string) (*page.Connection[*session.Device], error) {
+	return batchesOf(ctx).devicesOf.Get(ctx, page.Args{First: first, After: after}.Key(), obj.ID)
 }
 
 func (r *Resolver) Device() generated.DeviceResolver { return &deviceResolver{r} }

@@ -14,6 +14,7 @@ import (
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/session"
 	sessiongraph "github.com/tradesage/tradesage/subgraphs/session"
 )
@@ -35,8 +36,8 @@ func newFixture(t *testing.T) *fixture {
 	env := dbtest.New(t)
 	quiet := slog.New(slog.DiscardHandler)
 	sessions := session.NewSessions(session.SessionsOptions{
-		Store: env.DB.Store("svc_session"),
-		Live:  session.NewLive(session.LiveOptions{Redis: env.Redis, Prefix: env.Prefix, Logger: quiet}),
+		Store: env.DB.Store("svc_session"), Permissions: permission.New(permission.Options{Store: env.DB.Store("svc_session")}),
+		Live: session.NewLive(session.LiveOptions{Redis: env.Redis, Prefix: env.Prefix, Logger: quiet}),
 	})
 	f := &fixture{
 		Env: env, in: home{Tenant: env.Tenant(t)},

@@ -12,6 +12,10 @@ func (r *entityResolver) FindManyTenantByIDs(ctx context.Context, reps []*model.
 	return r.tenants.ByID(ctx, tenantIDs(reps))
 }
 
+func (r *entityResolver) FindManyUserByIDs(ctx context.Context, reps []*model.UserByIDsInput) ([]*tenant.User, error) {
+	return expectUsers(ctx)(r.tenants.UsersByID(ctx, userIDs(reps)))
+}
+
 func (r *Resolver) Entity() generated.EntityResolver { return &entityResolver{r} }
 
 type entityResolver struct{ *Resolver }

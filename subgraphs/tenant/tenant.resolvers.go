@@ -27,7 +27,7 @@ func (r *tenantEventResolver) Tenant(ctx context.Context, obj *tenant.TenantEven
 	return r.tenants.OfEvent(ctx, obj)
 }
 
-func (r *tenantEventResolver) Actor(ctx context.Context, obj *tenant.TenantEvent) (*model.User, error) {
+func (r *tenantEventResolver) Actor(ctx context.Context, obj *tenant.TenantEvent) (*tenant.User, error) {
 	return reference(obj.ActorID), nil
 }
 

@@ -19,6 +19,10 @@ type batches struct {
 	roles   *subgraph.Batch[uuid.UUID, []*user.Role]
 	users   *subgraph.Batch[uuid.UUID, *user.User]
 	holders *subgraph.Batches[page.Key, uuid.UUID, *user.UserConnection]
+	done    *subgraph.Batches[page.Key, uuid.UUID, *user.AuditEventConnection]
+	// people and defined are the caller's tenant's, however often it is met.
+	people  *subgraph.Batches[user.ListKey, uuid.UUID, *user.UserConnection]
+	defined *subgraph.Batch[uuid.UUID, []*user.Role]
 }
 
 type batchesKey struct{}
@@ -44,6 +48,21 @@ func newBatches(users *user.Users) *batches {
 			}
 			return found, err
 		}),
+		done: subgraph.NewBatches(most, func(ctx context.Context, args page.Key, ids []uuid.UUID) ([]*user.AuditEventConnection, error) {
+			found, err := users.AuditEventsOf(ctx, ids, args.Args())
+			for _, events := range found {
+				_, _ = expectActors(ctx)(events, nil)
+			}
+			return found, err
+		}),
+		people: subgraph.NewBatches(1, func(ctx context.Context, key user.ListKey, _ []uuid.UUID) ([]*user.UserConnection, error) {
+			found, err := expectPage(ctx)(users.List(ctx, key.List()))
+			return []*user.UserConnection{found}, err
+		}),
+		defined: subgraph.NewBatch(1, func(ctx context.Context, _ []uuid.UUID) ([][]*user.Role, error) {
+			found, err := expectRoles(ctx)(users.Roles(ctx))
+			return [][]*user.Role{found}, err
+		}),
 	}
 }
 
@@ -54,11 +73,16 @@ func expectUsers(ctx context.Context) func([]*user.User, error) ([]*user.User, e
 	return func(users []*user.User, err error) ([]*user.User, error) {
 		for _, u := range users {
 			if u != nil {
-				batchesOf(ctx).roles.Expect(u.ID)
+				expectOf(ctx, u.ID)
 			}
 		}
 		return users, err
 	}
+}
+
+func expectOf(ctx context.Context, id uuid.UUID) {
+	batchesOf(ctx).roles.Expect(id)
+	batchesOf(ctx).done.Expect(id)
 }
 
 func expectOne(ctx context.Context) func(*user.User, error) (*user.User, error) {
@@ -74,7 +98,7 @@ func expectPage(ctx context.Context) func(*user.UserConnection, error) (*user.Us
 			return nil, err
 		}
 		for _, edge := range page.Edges {
-			batchesOf(ctx).roles.Expect(edge.Node.ID)
+			expectOf(ctx, edge.Node.ID)
 		}
 		return page, nil
 	}
@@ -105,9 +129,10 @@ func expectActors(ctx context.Context) func(*user.AuditEventConnection, error) (
 	}
 }
 
-func actorOf(ctx context.Context, event *user.AuditEvent) (*user.User, error) {
-	if event.ActorID == nil {
+// userOf returns a user that the caller sees, nil for any other and for nobody.
+func userOf(ctx context.Context, id *uuid.UUID) (*user.User, error) {
+	if id == nil {
 		return nil, nil
 	}
-	return batchesOf(ctx).users.Get(ctx, *event.ActorID)
+	return batchesOf(ctx).users.Get(ctx, *id)
 }

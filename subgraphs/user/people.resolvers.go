@@ -4,8 +4,13 @@ import (
 	"context"
 
 	"github.com/tradesage/tradesage/internal/user"
+	"github.com/tradesage/tradesage/subgraphs/user/generated"
 	"github.com/tradesage/tradesage/subgraphs/user/model"
 )
+
+func (r *invitationResolver) InvitedBy(ctx context.Context, obj *user.Invitation) (*user.User, error) {
+	return userOf(ctx, obj.InvitedByID)
+}
 
 func (r *mutationResolver) InviteUser(ctx context.Context, input user.InviteUserInput) (*model.InviteUserPayload, error) {
 	made, err := r.users.InviteUser(ctx, input)
@@ -16,3 +21,7 @@ func (r *mutationResolver) DeactivateUser(ctx context.Context, input user.Deacti
 	ended, pending, err := r.users.DeactivateUser(ctx, input)
 	return &model.DeactivateUserPayload{User: ended, Pending: pending}, err
 }
+
+func (r *Resolver) Invitation() generated.InvitationResolver { return &invitationResolver{r} }
+
+type invitationResolver struct{ *Resolver }

@@ -81,7 +81,7 @@ func TestEntitiesOfAnotherTenant(t *testing.T) {
 	abroad := home{Tenant: f.Tenant(t)}
 	boss, stranger := f.person(t, f.in, "boss@acme.test"), f.person(t, abroad, "boss@globex.test")
 	own, foreign := f.may(t, f.in, boss, "users:read", "roles:read"), f.may(t, abroad, stranger, "users:read", "roles:read")
-	const query = "query($keys: [_Any!]!) { _entities(representations: $keys) { __typename ... on Role { key users { edges { node { email } } } } ... on Tenant { users { edges { node { email } } } } } }"
+	const query = "query($keys: [_Any!]!) { _entities(representations: $keys) { __typename ... on Role { key users { edges { node { email } } } } ... on Tenant { people: users { edges { node { email } } } } } }"
 	for typename, ids := range map[string][]uuid.UUID{
 		"Role":   {own, foreign, uuid.New(), uuid.Nil},
 		"Tenant": {f.in.Tenant.ID(), abroad.Tenant.ID(), uuid.New(), uuid.Nil},

@@ -9,7 +9,7 @@ import (
 )
 
 func (r *auditEventResolver) Actor(ctx context.Context, obj *user.AuditEvent) (*user.User, error) {
-	return actorOf(ctx, obj)
+	return userOf(ctx, obj.ActorID)
 }
 
 func (r *queryResolver) AuditEvents(ctx context.Context, first *int, after *string, filter *user.AuditEventFilterInput) (*page.Connection[*user.AuditEvent], error) {

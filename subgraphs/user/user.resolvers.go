@@ -39,11 +39,20 @@ func (r *subscriptionResolver) ActivityEvents(ctx context.Context, after *string
 }
 
 func (r *tenantResolver) Users(ctx context.Context, obj *user.Tenant, first *int, after *string, filter *user.UserFilterInput, sort *user.UserSort) (*page.Connection[*user.User], error) {
-	return expectPage(ctx)(r.users.List(ctx, user.List{Args: page.Args{First: first, After: after}, Filter: filter, Sort: sort}))
+	list := user.List{Args: page.Args{First: first, After: after}, Filter: filter, Sort: sort}
+	return batchesOf(ctx).people.Get(ctx, list.Key(), obj.ID)
+}
+
+func (r *tenantResolver) Roles(ctx context.Context, obj *user.Tenant) ([]*user.Role, error) {
+	return batchesOf(ctx).defined.Get(ctx, obj.ID)
 }
 
 func (r *userResolver) Roles(ctx context.Context, obj *user.User) ([]*user.Role, error) {
 	return batchesOf(ctx).roles.Get(ctx, obj.ID)
+}
+
+func (r *userResolver) AuditEvents(ctx context.Context, obj *user.User, first *int, after *string) (*page.Connection[*user.AuditEvent], error) {
+	return batchesOf(ctx).done.Get(ctx, page.Args{First: first, After: after}.Key(), obj.ID)
 }
 
 func (r *Resolver) ActivityEvent() generated.ActivityEventResolver { return &activityEventResolver{r} }

@@ -23,7 +23,7 @@ import (
 type EntityResolver interface {
 	FindManyDeviceByIDs(ctx context.Context, reps []*model.DeviceByIDsInput) ([]*session.Device, error)
 	FindManySessionByIDs(ctx context.Context, reps []*model.SessionByIDsInput) ([]*session.Session, error)
-	FindManyUserByIDs(ctx context.Context, reps []*model.UserByIDsInput) ([]*model.User, error)
+	FindManyUserByIDs(ctx context.Context, reps []*model.UserByIDsInput) ([]*session.User, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -177,8 +177,8 @@ func (ec *executionContext) _Entity_findManyUserByIDs(ctx context.Context, field
 			return ec.Resolvers.Entity().FindManyUserByIDs(ctx, fc.Args["reps"].([]*model.UserByIDsInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.User) graphql.Marshaler {
-			return ec.marshalOUser2ᚕᚖgithubᚗcomᚋtradesageᚋtradesageᚋsubgraphsᚋsessionᚋmodelᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*session.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚕᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋsessionᚐUser(ctx, selections, v)
 		},
 		true,
 		false,
@@ -333,13 +333,16 @@ func (ec *executionContext) __Entity(ctx context.Context, sel ast.SelectionSet, 
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
-	case model.User:
-		return ec._User(ctx, sel, &obj)
-	case *model.User:
+	case *session.User:
 		if obj == nil {
 			return graphql.Null
 		}
 		return ec._User(ctx, sel, obj)
+	case *session.Tenant:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Tenant(ctx, sel, obj)
 	case *session.Session:
 		if obj == nil {
 			return graphql.Null

@@ -46,6 +46,18 @@ type ComplexityRoot struct {
 		Kind        func(childComplexity int) int
 		LastSeenAt  func(childComplexity int) int
 		Name        func(childComplexity int) int
+		Sessions    func(childComplexity int, first *int, after *string) int
+		User        func(childComplexity int) int
+	}
+
+	DeviceConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	DeviceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	Entity struct {
@@ -68,6 +80,7 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		Devices            func(childComplexity int, first *int, after *string) int
 		Sessions           func(childComplexity int, first *int, after *string) int
 		__resolve__service func(childComplexity int) int
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
@@ -96,6 +109,8 @@ type ComplexityRoot struct {
 		ID         func(childComplexity int) int
 		IP         func(childComplexity int) int
 		LastSeenAt func(childComplexity int) int
+		Tenant     func(childComplexity int) int
+		User       func(childComplexity int) int
 		UserAgent  func(childComplexity int) int
 	}
 
@@ -123,7 +138,12 @@ type ComplexityRoot struct {
 		SessionEvents func(childComplexity int, after *string) int
 	}
 
+	Tenant struct {
+		ID func(childComplexity int) int
+	}
+
 	User struct {
+		Devices  func(childComplexity int, first *int, after *string) int
 		ID       func(childComplexity int) int
 		Sessions func(childComplexity int, first *int, after *string) int
 	}
@@ -177,6 +197,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Device.Name(childComplexity), true
+	case "Device.sessions":
+		if e.ComplexityRoot.Device.Sessions == nil {
+			break
+		}
+
+		args, err := ec.field_Device_sessions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Device.Sessions(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Device.user":
+		if e.ComplexityRoot.Device.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Device.User(childComplexity), true
+
+	case "DeviceConnection.edges":
+		if e.ComplexityRoot.DeviceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeviceConnection.Edges(childComplexity), true
+	case "DeviceConnection.pageInfo":
+		if e.ComplexityRoot.DeviceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeviceConnection.PageInfo(childComplexity), true
+
+	case "DeviceEdge.cursor":
+		if e.ComplexityRoot.DeviceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeviceEdge.Cursor(childComplexity), true
+	case "DeviceEdge.node":
+		if e.ComplexityRoot.DeviceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeviceEdge.Node(childComplexity), true
 
 	case "Entity.findManyDeviceByIDs":
 		if e.ComplexityRoot.Entity.FindManyDeviceByIDs == nil {
@@ -265,6 +328,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
+	case "Query.devices":
+		if e.ComplexityRoot.Query.Devices == nil {
+			break
+		}
+
+		args, err := ec.field_Query_devices_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Devices(childComplexity, args["first"].(*int), args["after"].(*string)), true
 
 	case "Query.sessions":
 		if e.ComplexityRoot.Query.Sessions == nil {
@@ -376,6 +451,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.LastSeenAt(childComplexity), true
+	case "Session.tenant":
+		if e.ComplexityRoot.Session.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Tenant(childComplexity), true
+	case "Session.user":
+		if e.ComplexityRoot.Session.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.User(childComplexity), true
 	case "Session.userAgent":
 		if e.ComplexityRoot.Session.UserAgent == nil {
 			break
@@ -464,6 +551,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Subscription.SessionEvents(childComplexity, args["after"].(*string)), true
 
+	case "Tenant.id":
+		if e.ComplexityRoot.Tenant.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.ID(childComplexity), true
+
+	case "User.devices":
+		if e.ComplexityRoot.User.Devices == nil {
+			break
+		}
+
+		args, err := ec.field_User_devices_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.User.Devices(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "User.id":
 		if e.ComplexityRoot.User.ID == nil {
 			break
@@ -612,6 +717,17 @@ type Query {
     "Return those after this cursor; from the start if left out."
     after: String
   ): SessionConnection! @authenticated
+
+  """
+  The devices that the user who is signed in has used in the tenant of the access
+  token, the last one added first.
+  """
+  devices(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+  ): DeviceConnection! @authenticated
 }
 
 type Mutation {
@@ -726,21 +842,38 @@ type User @key(fields: "id") {
   "The user's id, the same in every tenant that the person belongs to."
   id: ID!
   """
-  The user's sessions in this tenant that can still be used, the newest first.
-  Each user sees only their own.
+  The user's sessions in this tenant that can still be used, the newest first; null
+  for others than oneself without the permission sessions:read.
   """
   sessions(
     "How many to return: 1 to 100, 20 if left out."
     first: Int
     "Return those after this cursor; from the start if left out."
     after: String
-  ): SessionConnection! @authenticated
+  ): SessionConnection @authenticated
+  """
+  The devices that the user has used in this tenant, the last one added first; null
+  for others than oneself without the permission sessions:read.
+  """
+  devices(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+  ): DeviceConnection @authenticated
 }
 
 "One sign-in on one device, from login to logout or expiry."
 type Session @key(fields: "id") {
   "The session's id."
   id: ID!
+  """
+  The user whose session it is; null if it is another's and the caller does not
+  hold the permission users:read.
+  """
+  user: User
+  "The tenant that the session is in."
+  tenant: Tenant!
   "The device on which the session was started."
   device: Device!
   "Whether this is the session of the access token that asks."
@@ -757,6 +890,12 @@ type Session @key(fields: "id") {
   userAgent: String!
 }
 
+"An organisation with data, users and settings of its own."
+type Tenant @key(fields: "id", resolvable: false) {
+  "The tenant's id."
+  id: ID!
+}
+
 "A browser or app that a user signs in with."
 type Device @key(fields: "id") {
   "The device's id."
@@ -769,6 +908,34 @@ type Device @key(fields: "id") {
   firstSeenAt: DateTime!
   "When the user last signed in with it."
   lastSeenAt: DateTime!
+  """
+  The user whose device it is; null if it is another's and the caller does not hold
+  the permission users:read.
+  """
+  user: User
+  "The sessions on this device that can still be used, the newest first."
+  sessions(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+  ): SessionConnection! @authenticated
+}
+
+"A page of devices."
+type DeviceConnection {
+  "The devices of the page in order, each with its cursor."
+  edges: [DeviceEdge!]!
+  "Where the page lies in the list."
+  pageInfo: PageInfo!
+}
+
+"A device and its place in the list."
+type DeviceEdge {
+  "The device."
+  node: Device!
+  "The opaque cursor of this device, for after."
+  cursor: String!
 }
 
 "What kind of device a session runs on."
@@ -867,7 +1034,7 @@ type PageInfo @shareable {
 `, BuiltIn: true},
 	{Name: "../../../federation/entity.graphql", Input: `
 # a union of all types that use the @key directive
-union _Entity = Device | Session | User
+union _Entity = Device | Session | Tenant | User
 
 input DeviceByIDsInput {
 	ID: ID!
@@ -916,8 +1083,32 @@ func (ec *executionContext) childFields_Device(ctx context.Context, field graphq
 		return ec.fieldContext_Device_firstSeenAt(ctx, field)
 	case "lastSeenAt":
 		return ec.fieldContext_Device_lastSeenAt(ctx, field)
+	case "user":
+		return ec.fieldContext_Device_user(ctx, field)
+	case "sessions":
+		return ec.fieldContext_Device_sessions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Device", field.Name)
+}
+
+func (ec *executionContext) childFields_DeviceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_DeviceConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_DeviceConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeviceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_DeviceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_DeviceEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_DeviceEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeviceEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -968,6 +1159,10 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 	switch field.Name {
 	case "id":
 		return ec.fieldContext_Session_id(ctx, field)
+	case "user":
+		return ec.fieldContext_Session_user(ctx, field)
+	case "tenant":
+		return ec.fieldContext_Session_tenant(ctx, field)
 	case "device":
 		return ec.fieldContext_Session_device(ctx, field)
 	case "current":
@@ -1026,12 +1221,22 @@ func (ec *executionContext) childFields_SessionEvent(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type SessionEvent", field.Name)
 }
 
+func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Tenant_id(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Tenant", field.Name)
+}
+
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
 		return ec.fieldContext_User_id(ctx, field)
 	case "sessions":
 		return ec.fieldContext_User_sessions(ctx, field)
+	case "devices":
+		return ec.fieldContext_User_devices(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

@@ -6,6 +6,7 @@ import "github.com/tradesage/tradesage/graph/subgraph"
 
 var waiting = subgraph.Waiting{
 	"device":   true,
+	"devices":  true,
 	"kind":     true,
 	"session":  true,
 	"sessions": true,

@@ -9,9 +9,6 @@ import (
 	"strconv"
 
 	"github.com/google/uuid"
-
-	"github.com/tradesage/tradesage/internal/page"
-	"github.com/tradesage/tradesage/internal/session"
 )
 
 type DeviceByIDsInput struct {
@@ -57,17 +54,6 @@ type SessionByIDsInput struct {
 
 type Subscription struct {
 }
-
-// A person in one tenant.
-type User struct {
-	// The user's id, the same in every tenant that the person belongs to.
-	ID uuid.UUID `json:"id"`
-	// The user's sessions in this tenant that can still be used, the newest first.
-	// Each user sees only their own.
-	Sessions *page.Connection[*session.Session] `json:"sessions"`
-}
-
-func (User) IsEntity() {}
 
 type UserByIDsInput struct {
 	ID uuid.UUID `json:"ID"`

@@ -29,6 +29,7 @@ type ResolverRoot interface {
 	Query() QueryResolver
 	Subscription() SubscriptionResolver
 	TenantEvent() TenantEventResolver
+	User() UserResolver
 }
 
 type DirectiveRoot struct {
@@ -43,6 +44,14 @@ type ComplexityRoot struct {
 
 	Entity struct {
 		FindManyTenantByIDs func(childComplexity int, reps []*model.TenantByIDsInput) int
+		FindManyUserByIDs   func(childComplexity int, reps []*model.UserByIDsInput) int
+	}
+
+	Membership struct {
+		Current  func(childComplexity int) int
+		JoinedAt func(childComplexity int) int
+		Tenant   func(childComplexity int) int
+		User     func(childComplexity int) int
 	}
 
 	Mutation struct {
@@ -78,7 +87,8 @@ type ComplexityRoot struct {
 	}
 
 	User struct {
-		ID func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Memberships func(childComplexity int) int
 	}
 
 	_Service struct {
@@ -118,6 +128,42 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Entity.FindManyTenantByIDs(childComplexity, args["reps"].([]*model.TenantByIDsInput)), true
+	case "Entity.findManyUserByIDs":
+		if e.ComplexityRoot.Entity.FindManyUserByIDs == nil {
+			break
+		}
+
+		args, err := ec.field_Entity_findManyUserByIDs_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Entity.FindManyUserByIDs(childComplexity, args["reps"].([]*model.UserByIDsInput)), true
+
+	case "Membership.current":
+		if e.ComplexityRoot.Membership.Current == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Membership.Current(childComplexity), true
+	case "Membership.joinedAt":
+		if e.ComplexityRoot.Membership.JoinedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Membership.JoinedAt(childComplexity), true
+	case "Membership.tenant":
+		if e.ComplexityRoot.Membership.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Membership.Tenant(childComplexity), true
+	case "Membership.user":
+		if e.ComplexityRoot.Membership.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Membership.User(childComplexity), true
 
 	case "Mutation.createTenant":
 		if e.ComplexityRoot.Mutation.CreateTenant == nil {
@@ -247,6 +293,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.ID(childComplexity), true
+	case "User.memberships":
+		if e.ComplexityRoot.User.Memberships == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.Memberships(childComplexity), true
 
 	case "_Service.sdl":
 		if e.ComplexityRoot._Service.SDL == nil {
@@ -265,6 +317,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
 		ec.unmarshalInputCreateTenantInput,
 		ec.unmarshalInputTenantByIDsInput,
+		ec.unmarshalInputUserByIDsInput,
 	)
 	first := true
 
@@ -357,6 +410,30 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../membership.graphqls", Input: `"A person in one tenant."
+type User @key(fields: "id") {
+  "The user's id, the same in every tenant that the person belongs to."
+  id: ID!
+  """
+  One's own memberships in all tenants that one may sign in to, by their slugs, at
+  most 100; of another user the one in this tenant, and nothing of others. Null
+  without the permission users:read, and for who does not belong to this tenant.
+  """
+  memberships: [Membership!] @authenticated
+}
+
+"A person's place in one tenant."
+type Membership {
+  "The person; null without the permission users:read for everybody but oneself."
+  user: User
+  "The tenant."
+  tenant: Tenant!
+  "When the person was added to the tenant."
+  joinedAt: DateTime!
+  "Whether this is the tenant of the access token."
+  current: Boolean!
+}
+`, BuiltIn: false},
 	{Name: "../tenant.graphqls", Input: `extend schema
   @link(
     url: "https://specs.apollo.dev/federation/v2.5"
@@ -426,12 +503,6 @@ enum TenantEventKind {
   CREATED
   "The tenant has another state now."
   STATE_CHANGED
-}
-
-"A person in one tenant."
-type User @key(fields: "id", resolvable: false) {
-  "The user's id, the same in every tenant that the person belongs to."
-  id: ID!
 }
 
 "An organisation with data, users and settings of its own."
@@ -550,9 +621,14 @@ input TenantByIDsInput {
 	ID: ID!
 }
 
+input UserByIDsInput {
+	ID: ID!
+}
+
 # fake type to build resolver interfaces for users to implement
 type Entity {
 	findManyTenantByIDs(reps: [TenantByIDsInput]!): [Tenant]
+	findManyUserByIDs(reps: [UserByIDsInput]!): [User]
 }
 
 type _Service {
@@ -577,6 +653,20 @@ func (ec *executionContext) childFields_CreateTenantPayload(ctx context.Context,
 		return ec.fieldContext_CreateTenantPayload_tenant(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CreateTenantPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Membership(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_Membership_user(ctx, field)
+	case "tenant":
+		return ec.fieldContext_Membership_tenant(ctx, field)
+	case "joinedAt":
+		return ec.fieldContext_Membership_joinedAt(ctx, field)
+	case "current":
+		return ec.fieldContext_Membership_current(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Membership", field.Name)
 }
 
 func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -619,6 +709,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 	switch field.Name {
 	case "id":
 		return ec.fieldContext_User_id(ctx, field)
+	case "memberships":
+		return ec.fieldContext_User_memberships(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

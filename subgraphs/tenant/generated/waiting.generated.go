@@ -5,6 +5,7 @@ package generated
 import "github.com/tradesage/tradesage/graph/subgraph"
 
 var waiting = subgraph.Waiting{
-	"actor":  true,
-	"tenant": true,
+	"actor":       true,
+	"memberships": true,
+	"tenant":      true,
 }

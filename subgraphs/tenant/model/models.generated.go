@@ -27,10 +27,6 @@ type TenantByIDsInput struct {
 	ID uuid.UUID `json:"ID"`
 }
 
-// A person in one tenant.
-type User struct {
-	// The user's id, the same in every tenant that the person belongs to.
-	ID uuid.UUID `json:"id"`
+type UserByIDsInput struct {
+	ID uuid.UUID `json:"ID"`
 }
-
-func (User) IsEntity() {}

@@ -343,6 +343,11 @@ func (ec *executionContext) __Entity(ctx context.Context, sel ast.SelectionSet, 
 			return graphql.Null
 		}
 		return ec._Tenant(ctx, sel, obj)
+	case *user.Session:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Session(ctx, sel, obj)
 	case *user.Role:
 		if obj == nil {
 			return graphql.Null

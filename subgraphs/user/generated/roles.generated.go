@@ -1079,6 +1079,25 @@ func (ec *executionContext) marshalORole2ᚕᚖgithubᚗcomᚋtradesageᚋtrades
 	return ret
 }
 
+func (ec *executionContext) marshalORole2ᚕᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋuserᚐRoleᚄ(ctx context.Context, sel ast.SelectionSet, v []*user.Role) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := waiting.MarshalSlice(ctx, sel, len(v), func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRole2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋuserᚐRole(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalORole2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋinternalᚋuserᚐRole(ctx context.Context, sel ast.SelectionSet, v *user.Role) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null

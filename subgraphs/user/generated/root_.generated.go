@@ -28,6 +28,7 @@ type ResolverRoot interface {
 	ActivityEvent() ActivityEventResolver
 	AuditEvent() AuditEventResolver
 	Entity() EntityResolver
+	Invitation() InvitationResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Role() RoleResolver
@@ -64,6 +65,7 @@ type ComplexityRoot struct {
 		Details   func(childComplexity int) int
 		ID        func(childComplexity int) int
 		RequestID func(childComplexity int) int
+		Session   func(childComplexity int) int
 		SessionID func(childComplexity int) int
 		Target    func(childComplexity int) int
 	}
@@ -97,7 +99,9 @@ type ComplexityRoot struct {
 		Email     func(childComplexity int) int
 		ExpiresAt func(childComplexity int) int
 		ID        func(childComplexity int) int
+		InvitedBy func(childComplexity int) int
 		Role      func(childComplexity int) int
+		Tenant    func(childComplexity int) int
 	}
 
 	InviteUserPayload struct {
@@ -149,12 +153,17 @@ type ComplexityRoot struct {
 		Users       func(childComplexity int, first *int, after *string) int
 	}
 
+	Session struct {
+		ID func(childComplexity int) int
+	}
+
 	Subscription struct {
 		ActivityEvents func(childComplexity int, after *string) int
 	}
 
 	Tenant struct {
 		ID    func(childComplexity int) int
+		Roles func(childComplexity int) int
 		Users func(childComplexity int, first *int, after *string, filter *user.UserFilterInput, sort *user.UserSort) int
 	}
 
@@ -171,6 +180,7 @@ type ComplexityRoot struct {
 	}
 
 	User struct {
+		AuditEvents func(childComplexity int, first *int, after *string) int
 		CreatedAt   func(childComplexity int) int
 		DisplayName func(childComplexity int) int
 		Email       func(childComplexity int) int
@@ -304,6 +314,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AuditEvent.RequestID(childComplexity), true
+	case "AuditEvent.session":
+		if e.ComplexityRoot.AuditEvent.Session == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEvent.Session(childComplexity), true
 	case "AuditEvent.sessionId":
 		if e.ComplexityRoot.AuditEvent.SessionID == nil {
 			break
@@ -415,12 +431,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Invitation.ID(childComplexity), true
+	case "Invitation.invitedBy":
+		if e.ComplexityRoot.Invitation.InvitedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.InvitedBy(childComplexity), true
 	case "Invitation.role":
 		if e.ComplexityRoot.Invitation.Role == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Invitation.Role(childComplexity), true
+	case "Invitation.tenant":
+		if e.ComplexityRoot.Invitation.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Tenant(childComplexity), true
 
 	case "InviteUserPayload.invitation":
 		if e.ComplexityRoot.InviteUserPayload.Invitation == nil {
@@ -680,6 +708,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Role.Users(childComplexity, args["first"].(*int), args["after"].(*string)), true
 
+	case "Session.id":
+		if e.ComplexityRoot.Session.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.ID(childComplexity), true
+
 	case "Subscription.activityEvents":
 		if e.ComplexityRoot.Subscription.ActivityEvents == nil {
 			break
@@ -698,6 +733,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Tenant.ID(childComplexity), true
+	case "Tenant.roles":
+		if e.ComplexityRoot.Tenant.Roles == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.Roles(childComplexity), true
 	case "Tenant.users":
 		if e.ComplexityRoot.Tenant.Users == nil {
 			break
@@ -731,6 +772,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UpdateRolePayload.Role(childComplexity), true
 
+	case "User.auditEvents":
+		if e.ComplexityRoot.User.AuditEvents == nil {
+			break
+		}
+
+		args, err := ec.field_User_auditEvents_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.User.AuditEvents(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "User.createdAt":
 		if e.ComplexityRoot.User.CreatedAt == nil {
 			break
@@ -985,6 +1037,13 @@ type Invitation {
   role: Role!
   "When it can no longer be accepted."
   expiresAt: DateTime!
+  "The tenant that it is to."
+  tenant: Tenant!
+  """
+  Who sent it; null for what the platform sent, and without the permission
+  users:read for everybody but oneself.
+  """
+  invitedBy: User
 }
 
 "A user to deactivate."
@@ -1039,12 +1098,23 @@ type AuditEvent {
   actorId: ID
   "The id of the session in which it was done; null if there was none."
   sessionId: ID
+  """
+  The session in which it was done; null if there was none, when it has ended, and
+  without the permission sessions:read for everybody's but one's own.
+  """
+  session: Session
   "The id of the request that caused it; empty if there was none."
   requestId: String!
   "More about it, an object whose fields depend on the action."
   details: JSON!
   "When it was done."
   createdAt: DateTime!
+}
+
+"One sign-in on one device, from login to logout or expiry."
+type Session @key(fields: "id", resolvable: false) {
+  "The session's id."
+  id: ID!
 }
 
 "Which events to keep. A field that is left out keeps all."
@@ -1345,6 +1415,16 @@ type User @key(fields: "id") {
   updatedAt: DateTime!
   "The tenant that this user belongs to."
   tenant: Tenant!
+  """
+  What the user did in the tenant, the newest first. For callers with the permission
+  audit:read; null without it.
+  """
+  auditEvents(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+  ): AuditEventConnection @authenticated @requiresScopes(scopes: [["audit:read"]])
 }
 
 "Whether a user may sign in to the tenant."
@@ -1360,8 +1440,8 @@ type Tenant @key(fields: "id") {
   "The tenant's id."
   id: ID!
   """
-  The tenant's users. For callers with the permission users:read. A page continues
-  in the order in which it began: a cursor of another order is INVALID_INPUT.
+  The tenant's users, as of Query.users; null for another tenant than the access
+  token's. For callers with the permission users:read.
   """
   users(
     "How many to return: 1 to 100, 20 if left out."
@@ -1372,7 +1452,12 @@ type Tenant @key(fields: "id") {
     filter: UserFilterInput
     "The order."
     sort: UserSort = CREATED_AT_ASC
-  ): UserConnection! @authenticated @requiresScopes(scopes: [["users:read"]])
+  ): UserConnection @authenticated @requiresScopes(scopes: [["users:read"]])
+  """
+  The tenant's roles, as of Query.roles, at most 100; null for another tenant than
+  the access token's. For callers with the permission roles:read.
+  """
+  roles: [Role!] @authenticated @requiresScopes(scopes: [["roles:read"]])
 }
 
 "A change of one's own profile. At least one field must be given."
@@ -1505,7 +1590,7 @@ type PageInfo @shareable {
 `, BuiltIn: true},
 	{Name: "../../../federation/entity.graphql", Input: `
 # a union of all types that use the @key directive
-union _Entity = Role | Tenant | User
+union _Entity = Role | Session | Tenant | User
 
 input RoleByIDsInput {
 	ID: ID!
@@ -1584,6 +1669,8 @@ func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field gr
 		return ec.fieldContext_AuditEvent_actorId(ctx, field)
 	case "sessionId":
 		return ec.fieldContext_AuditEvent_sessionId(ctx, field)
+	case "session":
+		return ec.fieldContext_AuditEvent_session(ctx, field)
 	case "requestId":
 		return ec.fieldContext_AuditEvent_requestId(ctx, field)
 	case "details":
@@ -1642,6 +1729,10 @@ func (ec *executionContext) childFields_Invitation(ctx context.Context, field gr
 		return ec.fieldContext_Invitation_role(ctx, field)
 	case "expiresAt":
 		return ec.fieldContext_Invitation_expiresAt(ctx, field)
+	case "tenant":
+		return ec.fieldContext_Invitation_tenant(ctx, field)
+	case "invitedBy":
+		return ec.fieldContext_Invitation_invitedBy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Invitation", field.Name)
 }
@@ -1700,12 +1791,22 @@ func (ec *executionContext) childFields_Role(ctx context.Context, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Role", field.Name)
 }
 
+func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Session_id(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
+}
+
 func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
 		return ec.fieldContext_Tenant_id(ctx, field)
 	case "users":
 		return ec.fieldContext_Tenant_users(ctx, field)
+	case "roles":
+		return ec.fieldContext_Tenant_roles(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Tenant", field.Name)
 }
@@ -1756,6 +1857,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_updatedAt(ctx, field)
 	case "tenant":
 		return ec.fieldContext_User_tenant(ctx, field)
+	case "auditEvents":
+		return ec.fieldContext_User_auditEvents(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

@@ -5,7 +5,9 @@ package generated
 import "github.com/tradesage/tradesage/graph/subgraph"
 
 var waiting = subgraph.Waiting{
-	"actor": true,
-	"roles": true,
-	"users": true,
+	"actor":       true,
+	"auditEvents": true,
+	"invitedBy":   true,
+	"roles":       true,
+	"users":       true,
 }
