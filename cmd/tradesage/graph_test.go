@@ -40,9 +40,11 @@ type whole struct {
 	subgraphs map[string]http.Handler
 	tenants   *tenant.Tenants
 	in        db.Tenant
-	// behind runs a statement behind the scenes, schema names a tenant's.
+	// behind runs a statement behind the scenes, schema names a tenant's, device
+	// is a session's.
 	behind func(t *testing.T, sql string, args ...any)
 	schema func(t *testing.T, in db.Tenant) string
+	device func(t *testing.T, session uuid.UUID) uuid.UUID
 
 	mu         sync.Mutex
 	statements []string
@@ -66,6 +68,13 @@ func newWhole(t *testing.T) *whole {
 			t.Fatal(err)
 		}
 		return name
+	}
+	w.device = func(t *testing.T, session uuid.UUID) (id uuid.UUID) {
+		t.Helper()
+		if err := superuser.QueryRow(t.Context(), "SELECT device_id FROM platform.sessions WHERE id = $1", session).Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		return id
 	}
 	store, quiet := env.Observed(t, w.observe), slog.New(slog.DiscardHandler)
 	permissions := permission.New(permission.Options{Store: store.Store(db.ServiceUser)})
@@ -208,13 +217,13 @@ func ask(t *testing.T, to http.Handler, token, query string, variables any) gqlR
 	return answer
 }
 
-// counted is ask of the router with the statements that it took.
-func (w *whole) counted(t *testing.T, token, query string) (gqlResponse, []string) {
+// counted is ask with the statements that it took.
+func (w *whole) counted(t *testing.T, to http.Handler, token, query string, variables any) (gqlResponse, []string) {
 	t.Helper()
 	w.mu.Lock()
 	w.statements = nil
 	w.mu.Unlock()
-	answer := ask(t, w.router, token, query, nil)
+	answer := ask(t, to, token, query, variables)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return answer, w.statements

@@ -67,7 +67,7 @@ func TestStatementsDoNotGrowWithTheList(t *testing.T) {
 	measure := func() []cost {
 		costs := make([]cost, len(nested))
 		for i, n := range nested {
-			answer, statements := w.counted(t, "boss", n.query)
+			answer, statements := w.counted(t, w.router, "boss", n.query, nil)
 			if len(answer.Errors) > 0 {
 				t.Fatalf("%s: %+v", n.name, answer.Errors)
 			}

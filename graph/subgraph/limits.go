@@ -3,6 +3,8 @@ package subgraph
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -19,14 +21,17 @@ func (s *Server) check(operation *graphql.OperationContext, maxFields int) error
 	return s.checkSize(operation, maxFields)
 }
 
-// checkSize refuses too many entities, and, unless maxFields is noLimit, too many
+// checkSize refuses too many entities, those of types that have no key here, and, unless maxFields is noLimit, too many
 // fields.
 func (s *Server) checkSize(operation *graphql.OperationContext, maxFields int) error {
 	root := operation.Operation.SelectionSet
-	count := counter{variables: operation.Variables}
+	count := counter{variables: operation.Variables, known: s.entities}
 	if count.entities(root) > s.options.MaxEntities {
 		return fault.New(fault.CodeOperationTooComplex,
 			fmt.Sprintf("the operation asks for more than %d entities", s.options.MaxEntities))
+	}
+	if count.strange {
+		return fault.InvalidInput("representations", "the __typename of a representation must be one of "+strings.Join(s.entities, ", "))
 	}
 	if maxFields != noLimit && count.fields(root) > maxFields {
 		return fault.New(fault.CodeOperationTooComplex, fmt.Sprintf("the operation has more than %d fields", maxFields))
@@ -38,6 +43,8 @@ func (s *Server) checkSize(operation *graphql.OperationContext, maxFields int) e
 // spread each other twice double at each step, and must not cost that here.
 type counter struct {
 	variables map[string]any
+	known     []string        // the types of entities
+	strange   bool            // whether entities found a representation of another
 	seen      map[string]bool // fragments, by entities
 	sizes     map[string]int  // fragments, by fields
 }
@@ -73,11 +80,21 @@ func (c *counter) representations(field *ast.Field) int {
 	if argument == nil {
 		return 0
 	}
-	if argument.Value.Kind == ast.Variable { // nearly always: no copy of a long list
-		list, _ := c.variables[argument.Value.Raw].([]any)
-		return len(list)
+	value, err := argument.Value.Value(c.variables) // of a variable, nearly always: no copy
+	if err != nil {
+		return 0 // refused where it is read
 	}
-	return max(1, len(argument.Value.Children))
+	list, ok := value.([]any)
+	if !ok { // a value stands for a list of one
+		list = []any{value}
+	}
+	for _, representation := range list {
+		key, _ := representation.(map[string]any)
+		if name, ok := key["__typename"].(string); ok && name != "" && !slices.Contains(c.known, name) {
+			c.strange = true
+		}
+	}
+	return len(list)
 }
 
 // fields counts fields with their fragments expanded.

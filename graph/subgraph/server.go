@@ -55,6 +55,7 @@ type Options struct {
 type Server struct {
 	name     string
 	executor *executor.Executor
+	entities []string // the types that are resolved by key
 	options  Options
 	log      *slog.Logger
 }
@@ -79,6 +80,7 @@ func New(name string, schema graphql.ExecutableSchema, options Options) *Server 
 	s := &Server{
 		name:     name,
 		executor: executor.New(schema),
+		entities: entityTypes(schema.Schema()),
 		options:  options,
 		log:      options.Logger.With("subgraph", name),
 	}
@@ -88,6 +90,14 @@ func New(name string, schema graphql.ExecutableSchema, options Options) *Server 
 	s.executor.SetDisableSuggestion(true)
 	s.executor.SetParserTokenLimit(maxTokens)
 	return s
+}
+
+// entityTypes are the members of federation's union of them.
+func entityTypes(schema *ast.Schema) []string {
+	if union := schema.Types["_Entity"]; union != nil {
+		return union.Types
+	}
+	return nil
 }
 
 // maxTokens bounds a document: the router's own limit with room for the keys that
