@@ -107,12 +107,51 @@ func (q *Queries) GetLogin(ctx context.Context, email string) (GetLoginRow, erro
 	return i, err
 }
 
+const getLoginTenant = `-- name: GetLoginTenant :one
+SELECT m.tenant_id, m.epoch, t.slug, t.name, t.state
+FROM memberships m
+JOIN tenants t ON t.id = m.tenant_id
+WHERE m.identity_id = $1 AND m.state = 'active' AND t.state <> 'blank'
+  AND (t.slug = $2::text OR t.id = $3::uuid)
+ORDER BY t.id = $3::uuid DESC NULLS LAST
+LIMIT 1
+`
+
+type GetLoginTenantParams struct {
+	IdentityID uuid.UUID
+	Slug       string
+	ID         *uuid.UUID
+}
+
+type GetLoginTenantRow struct {
+	TenantID uuid.UUID
+	Epoch    int64
+	Slug     *string
+	Name     *string
+	State    string
+}
+
+// One of an identity's tenants, by its id or its slug, whatever state it is in. A
+// slug that looks like an id does not hide the tenant of that id.
+func (q *Queries) GetLoginTenant(ctx context.Context, arg GetLoginTenantParams) (GetLoginTenantRow, error) {
+	row := q.db.QueryRow(ctx, getLoginTenant, arg.IdentityID, arg.Slug, arg.ID)
+	var i GetLoginTenantRow
+	err := row.Scan(
+		&i.TenantID,
+		&i.Epoch,
+		&i.Slug,
+		&i.Name,
+		&i.State,
+	)
+	return i, err
+}
+
 const listLoginTenants = `-- name: ListLoginTenants :many
 SELECT m.tenant_id, m.epoch, t.slug, t.name, t.state
 FROM memberships m
 JOIN tenants t ON t.id = m.tenant_id
 WHERE m.identity_id = $1 AND m.state = 'active' AND t.state <> 'blank'
-ORDER BY t.slug
+ORDER BY t.state <> 'active', t.slug
 LIMIT 100
 `
 
@@ -124,7 +163,8 @@ type ListLoginTenantsRow struct {
 	State    string
 }
 
-// The tenants that an identity may be signed in to, whatever state they are in.
+// The tenants to choose from, those that are open first. Who belongs to more
+// names one: GetLoginTenant.
 func (q *Queries) ListLoginTenants(ctx context.Context, identityID uuid.UUID) ([]ListLoginTenantsRow, error) {
 	rows, err := q.db.Query(ctx, listLoginTenants, identityID)
 	if err != nil {

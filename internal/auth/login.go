@@ -72,14 +72,7 @@ func (a *Auth) Login(ctx context.Context, in LoginInput) (*LoginResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	choices, err := a.store.Platform().ListLoginTenants(ctx, attempt.identity)
-	if err != nil {
-		return nil, fmt.Errorf("sign-in: %w", err)
-	}
-	chosen, err := choose(choices, slug)
-	if errors.Is(err, errWrongPassword) {
-		return nil, a.refuse(ctx, attempt, "not_a_member")
-	}
+	chosen, err := a.choose(ctx, attempt, slug)
 	if err != nil {
 		return nil, err
 	}
@@ -143,26 +136,30 @@ type attempt struct {
 }
 
 // choose returns the tenant to sign in to, the one named or the only one, or
-// all there are to choose from.
-func choose(choices []platformdb.ListLoginTenantsRow, slug string) ([]platformdb.ListLoginTenantsRow, error) {
-	var active []platformdb.ListLoginTenantsRow
-	for _, choice := range choices {
-		if slug != "" && choice.Slug != nil && *choice.Slug == slug {
-			return []platformdb.ListLoginTenantsRow{choice}, tenantFault(choice.State)
+// those there are to choose from.
+func (a *Auth) choose(ctx context.Context, t attempt, slug string) ([]platformdb.ListLoginTenantsRow, error) {
+	if slug != "" {
+		chosen, err := a.loginTenant(ctx, platformdb.GetLoginTenantParams{IdentityID: t.identity, Slug: slug})
+		if errors.Is(err, errNotAMember) {
+			return nil, a.refuse(ctx, t, "not_a_member")
 		}
-		if choice.State == string(db.TenantActive) {
-			active = append(active, choice)
-		}
+		return []platformdb.ListLoginTenantsRow{chosen}, err
+	}
+	choices, err := a.store.Platform().ListLoginTenants(ctx, t.identity)
+	if err != nil {
+		return nil, fmt.Errorf("sign-in: %w", err)
+	}
+	active := 0 // those come first
+	for active < len(choices) && choices[active].State == string(db.TenantActive) {
+		active++
 	}
 	switch {
-	case slug != "":
-		return nil, errWrongPassword
-	case len(active) == 0 && len(choices) == 1:
+	case active == 0 && len(choices) == 1:
 		return nil, tenantFault(choices[0].State)
-	case len(active) == 0:
+	case active == 0:
 		return nil, errNoTenant
 	}
-	return active, nil
+	return choices[:active], nil
 }
 
 func tenantFault(state string) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,7 +37,8 @@ type TenantChoices struct {
 	// Ticket is good for one SwitchTenant.
 	Ticket    string
 	ExpiresIn time.Duration
-	// Tenants are active, in the order of their slugs, at most 100.
+	// Tenants are active, in the order of their slugs, at most 100; others can be
+	// named all the same.
 	Tenants []*TenantChoice
 }
 
@@ -202,19 +202,27 @@ func (a *Auth) redeem(ctx context.Context, in SwitchTenantInput) (*Tokens, error
 	return tokens, err
 }
 
-// membership finds the tenant of this slug or id among the identity's. Slugs
-// that look like an id are no slugs of ours to find: ids come first.
+// membership finds the tenant of this slug or id among the identity's. An id
+// comes before a slug that looks like one. NOT_FOUND if it is none of theirs,
+// else what is wrong with the tenant.
 func (a *Auth) membership(ctx context.Context, of uuid.UUID, name string) (platformdb.ListLoginTenantsRow, error) {
-	rows, err := a.store.Platform().ListLoginTenants(ctx, of)
-	if err != nil {
-		return platformdb.ListLoginTenantsRow{}, fmt.Errorf("tenants of %s: %w", of, err)
-	}
-	i := slices.IndexFunc(rows, func(r platformdb.ListLoginTenantsRow) bool { return r.TenantID.String() == name })
-	if i < 0 {
-		i = slices.IndexFunc(rows, func(r platformdb.ListLoginTenantsRow) bool { return r.Slug != nil && *r.Slug == name })
-	}
-	if i < 0 {
+	if !slugPattern.MatchString(name) { // as do ids
 		return platformdb.ListLoginTenantsRow{}, errNotAMember
 	}
-	return rows[i], tenantFault(rows[i].State)
+	wanted := platformdb.GetLoginTenantParams{IdentityID: of, Slug: name}
+	if id, err := uuid.Parse(name); err == nil && id.String() == name {
+		wanted.ID = &id
+	}
+	return a.loginTenant(ctx, wanted)
+}
+
+func (a *Auth) loginTenant(ctx context.Context, wanted platformdb.GetLoginTenantParams) (platformdb.ListLoginTenantsRow, error) {
+	row, err := a.store.Platform().GetLoginTenant(ctx, wanted)
+	if errors.Is(err, db.ErrNotFound) {
+		return platformdb.ListLoginTenantsRow{}, errNotAMember
+	}
+	if err != nil {
+		return platformdb.ListLoginTenantsRow{}, fmt.Errorf("tenant of %s: %w", wanted.IdentityID, err)
+	}
+	return platformdb.ListLoginTenantsRow(row), tenantFault(row.State)
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -226,4 +227,67 @@ func (e *env) as(t *testing.T, token string) context.Context {
 		t.Fatal(err)
 	}
 	return identity.NewContext(t.Context(), caller)
+}
+
+// Who belongs to more tenants than a list shows is at home in each of them.
+func TestTheHundredAndFirstTenant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first, last, suspended, invitedTo := w.home(t), w.home(t), w.home(t), w.home(t)
+	id, email := w.member(t, first, last, suspended)
+	w.exec(t, "UPDATE platform.tenants SET slug = 'zz-last' WHERE id = $1", last.ID())
+	w.exec(t, "UPDATE platform.tenants SET slug = 'zz-suspended', state = 'suspended' WHERE id = $1", suspended.ID())
+	w.exec(t, "UPDATE platform.tenants SET slug = 'zzz-invited' WHERE id = $1", invitedTo.ID())
+	w.exec(t, `WITH more AS (
+		INSERT INTO platform.tenants (id, schema_name, shard, state, schema_version, slug, name)
+		SELECT gen_random_uuid(), 'tenant_' || translate(rpad(n::text, 26, 'a'), '0189', 'wxyz'), t.shard,
+		       CASE WHEN n % 2 = 0 THEN 'suspended' ELSE 'active' END, t.schema_version, 'a' || n, 'More'
+		FROM platform.tenants t, generate_series(10, 259) n WHERE t.id = $1 RETURNING id)
+		INSERT INTO platform.memberships (identity_id, tenant_id) SELECT $2, id FROM more`, first.ID(), id)
+
+	choices := w.offered(t, email)
+	if n := len(choices.Tenants); n != 100 {
+		t.Errorf("%d tenants to choose from, want 100", n)
+	}
+	if i := slices.IndexFunc(choices.Tenants, func(c *TenantChoice) bool { return c.ID == last.ID() }); i >= 0 {
+		t.Fatal("the list is not too long for this test")
+	}
+	result, err := w.auth.Login(t.Context(), LoginInput{Email: email, Password: password, Tenant: ptr("zz-last")})
+	if err != nil || result.TenantID != last.ID() {
+		t.Errorf("login by slug: %+v, %v", result, err)
+	}
+	if tokens, err := w.redeem(choices.Ticket, last.ID().String()); err != nil || tokens.TenantID != last.ID() {
+		t.Errorf("ticket by id: %+v, %v", tokens, err)
+	}
+	if tokens, err := w.redeem(w.offered(t, email).Ticket, "zz-last"); err != nil || tokens.TenantID != last.ID() {
+		t.Errorf("ticket by slug: %+v, %v", tokens, err)
+	}
+	_, err = w.auth.Login(t.Context(), LoginInput{Email: email, Password: password, Tenant: ptr("zz-suspended")})
+	wantFault(t, err, fault.CodeTenantSuspended, "")
+	for _, foreign := range []string{"zzz-invited", "no-such-tenant", last.ID().String()} {
+		_, err = w.auth.Login(t.Context(), LoginInput{Email: email, Password: password, Tenant: &foreign})
+		wantFault(t, err, fault.CodeUnauthenticated, "")
+	}
+	_, code := w.invite(t, invitedTo, email)
+	if joined, err := w.accept(code, ptr(password)); err != nil || joined.Slug != "zzz-invited" {
+		t.Errorf("invitation: %+v, %v", joined, err)
+	}
+}
+
+// Open tenants are found behind any number of closed ones.
+func TestClosedTenantsHideNoOpenOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	open := w.home(t)
+	id, email := w.member(t, open)
+	w.exec(t, "UPDATE platform.tenants SET slug = 'zz-open' WHERE id = $1", open.ID())
+	w.exec(t, `WITH more AS (
+		INSERT INTO platform.tenants (id, schema_name, shard, state, schema_version, slug, name)
+		SELECT gen_random_uuid(), 'tenant_' || translate(rpad(n::text, 26, 'a'), '0189', 'wxyz'), t.shard, 'suspended', t.schema_version, 'a' || n, 'More'
+		FROM platform.tenants t, generate_series(100, 219) n WHERE t.id = $1 RETURNING id)
+		INSERT INTO platform.memberships (identity_id, tenant_id) SELECT $2, id FROM more`, open.ID(), id)
+	result, err := w.auth.Login(t.Context(), LoginInput{Email: email, Password: password})
+	if err != nil || result.TenantID != open.ID() {
+		t.Errorf("%+v, %v", result, err)
+	}
 }

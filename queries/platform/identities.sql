@@ -6,13 +6,25 @@ LEFT JOIN password_credentials p ON p.identity_id = i.id
 WHERE i.email = @email;
 
 -- name: ListLoginTenants :many
--- The tenants that an identity may be signed in to, whatever state they are in.
+-- The tenants to choose from, those that are open first. Who belongs to more
+-- names one: GetLoginTenant.
 SELECT m.tenant_id, m.epoch, t.slug, t.name, t.state
 FROM memberships m
 JOIN tenants t ON t.id = m.tenant_id
 WHERE m.identity_id = @identity_id AND m.state = 'active' AND t.state <> 'blank'
-ORDER BY t.slug
+ORDER BY t.state <> 'active', t.slug
 LIMIT 100;
+
+-- name: GetLoginTenant :one
+-- One of an identity's tenants, by its id or its slug, whatever state it is in. A
+-- slug that looks like an id does not hide the tenant of that id.
+SELECT m.tenant_id, m.epoch, t.slug, t.name, t.state
+FROM memberships m
+JOIN tenants t ON t.id = m.tenant_id
+WHERE m.identity_id = @identity_id AND m.state = 'active' AND t.state <> 'blank'
+  AND (t.slug = @slug::text OR t.id = sqlc.narg(id)::uuid)
+ORDER BY t.id = sqlc.narg(id)::uuid DESC NULLS LAST
+LIMIT 1;
 
 -- name: CreateIdentity :exec
 -- Idempotent: an address that is taken keeps its identity.

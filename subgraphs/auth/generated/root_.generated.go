@@ -737,7 +737,10 @@ type TenantChoices {
   ticket: String!
   "How long the ticket is valid, in seconds."
   expiresIn: Int!
-  "The tenants in the order of their slugs, at most 100."
+  """
+  The tenants in the order of their slugs, at most 100. Who belongs to more can name
+  each of them, in login as in switchTenant.
+  """
   tenants: [TenantChoice!]!
 }
 
