@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,28 +11,17 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tradesage/tradesage/db"
-	"github.com/tradesage/tradesage/graph"
 	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/auth"
-	"github.com/tradesage/tradesage/internal/events"
-	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/mail"
-	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/session"
 	"github.com/tradesage/tradesage/internal/tenant"
-	"github.com/tradesage/tradesage/internal/user"
-	authgraph "github.com/tradesage/tradesage/subgraphs/auth"
-	sessiongraph "github.com/tradesage/tradesage/subgraphs/session"
-	tenantgraph "github.com/tradesage/tradesage/subgraphs/tenant"
-	usergraph "github.com/tradesage/tradesage/subgraphs/user"
-	"github.com/tradesage/tradesage/web"
 )
 
 // mode is what a process may do beyond serving.
@@ -54,11 +42,13 @@ type app struct {
 	db       *db.DB
 	redis    *redis.Client
 	ring     *auth.KeyRing
-	auth     *auth.Auth
-	tenants  *tenant.Tenants
-	router   *router.Router
+	auth     *auth.Auth      // where auth is served
+	tenants  *tenant.Tenants // where auth or tenant are served
+	router   *router.Router  // where it is served
 	// streams is the router, for revocations, which are followed before it is made.
 	streams atomic.Pointer[router.Router]
+	// local are the subgraphs of this process.
+	local   map[string]*subgraph.Server
 	mailbox *mail.Mailbox
 	// playground is where people try the API.
 	playground http.Handler
@@ -82,8 +72,7 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 			a.close()
 		}
 	}()
-	master, err := c.masterKey()
-	if err != nil {
+	if err := c.checkKeys(); err != nil {
 		return nil, err
 	}
 	if a.db, err = c.Database.open(logger); err != nil {
@@ -95,181 +84,41 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	if a.redis, err = openRedis(c.RedisURL, logger); err != nil {
 		return nil, err
 	}
-
-	who, err := a.buildIdentity(ctx, background, master)
+	who, err := a.buildVerifier()
 	if err != nil {
 		return nil, err
 	}
-	hub, err := events.New(events.Options{Redis: a.redis, Logger: logger, Metrics: a.registry})
-	if err != nil {
+	a.checks = a.readiness(who.revocations)
+	if err := a.buildSubgraphs(ctx, background, m, who); err != nil {
 		return nil, err
 	}
-	refiller := tenant.NewRefiller(a.db.PlatformStore(db.ServiceTenant), c.Blanks, logger)
-	invitations, err := c.invitationMails()
-	if err != nil {
-		return nil, err
+	if c.Parts.serves(serviceRouter) {
+		if err := a.buildRouter(background, m, who); err != nil {
+			return nil, err
+		}
 	}
-	if a.tenants, err = tenant.New(tenant.Options{
-		Store: a.db.PlatformStore(db.ServiceTenant), Permissions: who.permissions, Invitations: invitations, Refiller: refiller,
-		Events: hub, Now: time.Now, Logger: logger,
-	}); err != nil {
-		return nil, err
-	}
-	users, err := user.New(user.Options{
-		Store: a.db.Store(db.ServiceUser), Permissions: who.permissions, Invitations: invitations, Announcer: who.revocations,
-		Events: hub, Logger: logger,
-	})
-	if err != nil {
-		return nil, err
-	}
-	sessions := session.NewSessions(session.SessionsOptions{
-		Store: a.db.Store(db.ServiceSession), Permissions: who.permissions, Live: who.live, Revocations: who.revocations, Events: hub,
-	})
-	work, err := a.buildJobs(m, users, hub)
-	if err != nil {
-		return nil, err
-	}
-
-	// What a mutation announces is on its way at once.
-	serving := subgraph.Options{Logger: logger, Recheck: who.verifier.Recheck, Mutated: work.relay.Nudge}
-	if err := a.buildRouter(background, who, serving, map[string]graphql.ExecutableSchema{
-		"auth":    authgraph.New(a.auth),
-		"tenant":  tenantgraph.New(a.tenants),
-		"user":    usergraph.New(users, who.permissions),
-		"session": sessiongraph.New(sessions),
-	}); err != nil {
-		return nil, err
-	}
-	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: c.Introspection, Accounts: m.accounts()}); err != nil {
-		return nil, fmt.Errorf("playground: %w", err)
-	}
-	a.run(background, "refiller", refiller.Run)
-	a.run(background, "outbox relay", work.relay.Run)
-	a.run(background, "jobs", work.queue.Run)
-	a.run(background, "live events", hub.Run)
-	a.checks = append(a.readiness(who.revocations), work.checks()...)
 	return a, nil
 }
 
-// identities is the part of a process that signs in and that verifies.
-type identities struct {
-	verifier    *auth.Verifier
-	revocations *session.Revocations
-	live        *session.Live
-	permissions *permission.Permissions
-}
-
-// buildIdentity makes what signs in and what verifies, and waits until both
-// have their keys and every revocation in force is known.
-func (a *app) buildIdentity(ctx, background context.Context, master []byte) (identities, error) {
-	var parts identities
-	issuing, verifying := a.db.PlatformStore(db.ServiceAuth), a.db.PlatformStore(db.ServiceRouter)
-	token := auth.TokenOptions{Issuer: a.config.Identity.Issuer, Audience: a.config.Identity.Audience, Lifetime: a.config.Identity.AccessTTL}
-	sealer, err := auth.NewSealer(master)
-	if err != nil {
-		return parts, fmt.Errorf("TRADESAGE_MASTER_KEY: %w", err)
+// login is the one with which this process asks what every process asks.
+func (a *app) login() db.Service {
+	if a.config.Parts.serves(serviceRouter) {
+		return db.ServiceRouter
 	}
-	keys := auth.NewKeys(auth.KeysOptions{Store: issuing, Sealer: sealer, TokenLifetime: token.Lifetime, Logger: a.logger})
-	if err := keys.EnsureKeys(ctx); err != nil {
-		return parts, fmt.Errorf("token keys: %w", err)
-	}
-	opener, err := a.config.keyOpener()
-	if err != nil {
-		return parts, err
-	}
-	issuerRing := auth.NewKeyRing(auth.KeyRingOptions{Source: auth.IssuerKeys(issuing, sealer), TokenLifetime: token.Lifetime, Logger: a.logger})
-	a.ring = auth.NewKeyRing(auth.KeyRingOptions{Source: auth.VerifierKeys(verifying, opener), TokenLifetime: token.Lifetime, Logger: a.logger})
-	parts.live = session.NewLive(session.LiveOptions{Redis: a.redis, Store: verifying, Logger: a.logger})
-	if parts.revocations, err = session.NewRevocations(session.RevocationsOptions{
-		Store: verifying, Redis: a.redis, TokenLifetime: token.Lifetime, Logger: a.logger,
-	}); err != nil {
-		return parts, err
-	}
-	parts.permissions = permission.New(permission.Options{Store: a.db.Store(db.ServiceUser), Following: parts.revocations.Healthy})
-	parts.revocations.OnRevoked(func(r session.Revocation) {
-		if r.Kind == session.KindPermissions || r.Kind == session.KindUser {
-			parts.permissions.Drop(r.Tenant, r.Subject)
-		}
-	})
-	if parts.verifier, err = auth.NewVerifier(auth.VerifierOptions{
-		Ring: a.ring, Store: &verifying.Store, Revocations: parts.revocations, Live: parts.live, Token: token, Logger: a.logger,
-	}); err != nil {
-		return parts, err
-	}
-	parts.revocations.OnRevoked(a.endStreams)
-	if err := errors.Join(issuerRing.Refresh(ctx), a.ring.Refresh(ctx), parts.revocations.Load(ctx)); err != nil {
-		return parts, fmt.Errorf("load keys and revocations: %w", err)
-	}
-	issuer, err := auth.NewIssuer(issuerRing, token)
-	if err != nil {
-		return parts, err
-	}
-	passwords, err := auth.NewPasswords(auth.PasswordOptions{})
-	if err != nil {
-		return parts, err
-	}
-	if a.auth, err = auth.New(auth.Options{
-		Store: issuing, Sealer: sealer, Issuer: issuer, Passwords: passwords, Revocations: parts.revocations,
-		Found:           func(ctx context.Context, f tenant.Founding) error { return a.tenants.Found(ctx, f) },
-		SessionLifetime: a.config.Identity.SessionTTL, PublicURL: a.config.PublicURL, Logger: a.logger,
-	}); err != nil {
-		return parts, err
-	}
-	a.run(background, "issuer's keys", issuerRing.Run)
-	a.run(background, "verifier's keys", a.ring.Run)
-	a.run(background, "revocations", parts.revocations.Run)
-	a.run(background, "live sessions", parts.live.Run)
-	return parts, nil
-}
-
-// buildRouter puts the subgraphs behind the router, in this process.
-func (a *app) buildRouter(background context.Context, who identities, options subgraph.Options, schemas map[string]graphql.ExecutableSchema) error {
-	local := map[string]router.LocalSubgraph{}
-	for name, schema := range schemas {
-		local[name] = subgraph.New(name, schema, options)
-	}
-	var err error
-	a.router, err = router.New(background, router.Options{
-		Config: graph.Supergraph, Local: local, Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck,
-		AllowMutations: who.revocations.AllowMutations, Streams: router.Streams{Origins: a.config.Origins},
-		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry,
-	})
-	if err != nil {
-		return fmt.Errorf("router: %w", err)
-	}
-	a.streams.Store(a.router)
-	return nil
-}
-
-// endStreams closes the connections that a revocation concerns.
-func (a *app) endStreams(r session.Revocation) {
-	if open := a.streams.Load(); open != nil {
-		open.EndSessions(r.Concerns)
-	}
-}
-
-// authenticate tells the caller of a request; none if it brings no token.
-func authenticate(verifier *auth.Verifier) func(*http.Request) (*identity.Caller, error) {
-	return func(r *http.Request) (*identity.Caller, error) {
-		token, err := auth.BearerToken(r)
-		if err != nil || token == "" {
-			return nil, err
-		}
-		return verifier.Authenticate(r.Context(), token)
-	}
+	return db.ServiceVerify
 }
 
 // requireHardening refuses a database that lacks protections.
 func (a *app) requireHardening(ctx context.Context, allow bool) error {
-	missing, err := a.db.Hardening(ctx, db.ServiceRouter)
+	missing, err := a.db.Hardening(ctx, a.login())
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		return errNotYet{"postgresql does not answer", fmt.Errorf("database: %w", err)}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
 	if !allow {
-		return fmt.Errorf("the database lacks protections; run tradesage migrate with an administrator's URL:\n  %s", strings.Join(missing, "\n  "))
+		return errNotYet{"the database is not migrated", fmt.Errorf("the database lacks protections; run tradesage migrate with an administrator's URL:\n  %s", strings.Join(missing, "\n  "))}
 	}
 	for _, m := range missing {
 		a.logger.WarnContext(ctx, "the database lacks a protection", "missing", m)
@@ -277,20 +126,29 @@ func (a *app) requireHardening(ctx context.Context, allow bool) error {
 	return nil
 }
 
+// strict is whether this process serves a hardened database only.
+func (a *app) strict() bool { return !a.config.AllowUnhardened }
+
 // readiness lists what /readyz asks.
 func (a *app) readiness(revocations *session.Revocations) []check {
 	return []check{
-		{"postgresql", func(ctx context.Context) ([]string, error) { return nil, a.db.Ping(ctx, db.ServiceRouter) }, true},
+		{"postgresql", func(ctx context.Context) ([]string, error) { return nil, a.db.Ping(ctx, a.login()) }, needed},
 		{"hardening", remember(hardeningAge, time.Now, func(ctx context.Context) ([]string, error) {
-			return a.db.Hardening(ctx, db.ServiceRouter)
-		}), !a.config.AllowUnhardened},
-		{"redis", func(ctx context.Context) ([]string, error) { return nil, a.redis.Ping(ctx).Err() }, false},
+			return a.db.Hardening(ctx, a.login())
+		}), a.strict},
+		{"redis", func(ctx context.Context) ([]string, error) { return nil, a.redis.Ping(ctx).Err() }, dispensable},
+		{"token keys", func(context.Context) ([]string, error) {
+			if !a.ring.HasKeys() {
+				return []string{"there are none yet: auth makes them when it starts first"}, nil
+			}
+			return nil, nil
+		}, needed},
 		{"revocations", func(context.Context) ([]string, error) {
 			if !revocations.Healthy() {
 				return []string{fmt.Sprintf("the revocation feed is %s old", revocations.Age().Round(time.Second))}, nil
 			}
 			return nil, nil
-		}, true},
+		}, needed},
 	}
 }
 

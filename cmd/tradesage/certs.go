@@ -7,9 +7,6 @@ import (
 	"github.com/tradesage/tradesage/internal/mtls"
 )
 
-// processes are the parts of the system that may run in processes of their own.
-var processes = []string{"router", "auth", "tenant", "user", "session"}
-
 // certsCommand makes the certificates of an installation that has no authority
 // of its own. Run again, it renews what has less than a third of its life left.
 type certsCommand struct {

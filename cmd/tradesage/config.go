@@ -93,8 +93,8 @@ func (c mailConfig) roots() (*x509.CertPool, error) {
 // config is everything that a serving process can be told; docs/configuration.md
 // is written from it.
 type config struct {
-	Listen          string        `env:"TRADESAGE_LISTEN" default:"127.0.0.1:8001" help:"Address of the public listener."`
-	MetricsListen   string        `env:"TRADESAGE_METRICS_LISTEN" default:"127.0.0.1:9090" help:"Address of /metrics and pprof: never a public one."`
+	Listen          string        `env:"TRADESAGE_LISTEN" default:"127.0.0.1:8001" help:"Address of the public listener, the router's."`
+	MetricsListen   string        `env:"TRADESAGE_METRICS_LISTEN" help:"Address of /metrics and pprof: never a public one. If empty 127.0.0.1:9090, or where no router is served 9091 (auth), 9092 (session), 9093 (tenant), 9094 (user)."`
 	PublicURL       string        `env:"TRADESAGE_PUBLIC_URL" help:"URL under which people reach this, for links in mail; http:// (https:// with a certificate) and the listener's address if empty."`
 	RedisURL        string        `env:"TRADESAGE_REDIS_URL,REDIS_URL" help:"Redis for live sessions, as redis://host:6379/0."`
 	LogLevel        string        `env:"TRADESAGE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error."`
@@ -103,8 +103,10 @@ type config struct {
 	Blanks          int           `env:"TRADESAGE_BLANKS" default:"50" help:"Ready-made tenants kept in stock, 0 to 1000."`
 	Origins         []string      `name:"origin" env:"TRADESAGE_ORIGINS" help:"Hosts, beside this one's own, whose pages may open a WebSocket, as console.example or *.example."`
 	AllowUnhardened bool          `env:"TRADESAGE_ALLOW_UNHARDENED" help:"Serve even though the database lacks protections. Each is named in the log and in /readyz."`
+	StartWait       time.Duration `env:"TRADESAGE_START_WAIT" default:"1m" help:"How long to wait at the start for what is not there yet, as the database or its schema. Meanwhile /readyz names it."`
 	DrainTime       time.Duration `env:"TRADESAGE_DRAIN_TIME" default:"10s" help:"How long requests may go on after a signal to end."`
 
+	Parts    servicesConfig `embed:""`
 	TLS      tlsConfig      `embed:""`
 	Database databaseConfig `embed:""`
 	Identity identityConfig `embed:""`
@@ -114,8 +116,11 @@ type config struct {
 // validate checks what the flags' own types do not, names the bad value and
 // fills in what follows from others.
 func (c *config) validate() error {
-	if err := c.TLS.validate(); err != nil {
+	if err := errors.Join(c.Parts.validate(), c.TLS.validate()); err != nil {
 		return err
+	}
+	if c.MetricsListen == "" {
+		c.MetricsListen = c.Parts.metricsListen()
 	}
 	if c.PublicURL == "" {
 		scheme := "http://"
@@ -141,6 +146,23 @@ func (c *config) validate() error {
 	}
 	if t := c.Identity.SessionTTL; t < time.Hour || t > 8760*time.Hour {
 		return fmt.Errorf("TRADESAGE_SESSION_TTL: %s is not between 1h and 8760h", t)
+	}
+	return nil
+}
+
+// checkKeys says which secret is missing or wrong before anything is opened.
+func (c *config) checkKeys() error {
+	if _, err := c.keyOpener(); err != nil {
+		return err
+	}
+	if c.Parts.serves("auth") {
+		if _, err := c.masterKey(); err != nil {
+			return err
+		}
+	}
+	if c.Parts.serves("auth") || c.Parts.serves("tenant") || c.Parts.serves("user") {
+		_, err := c.keyOf(invitationKeyName)
+		return err
 	}
 	return nil
 }

@@ -32,20 +32,22 @@ type needs struct {
 }
 
 // serviceNeeds is by the name of the service. Only auth holds what opens the
-// private keys; the others open claim keys, to check tokens.
+// private keys; the others open claim keys, to check tokens. auth also does what
+// follows from changes anywhere, which gives it nothing that it could not reach
+// already: it makes everybody's tokens.
 var serviceNeeds = map[string]needs{
-	"router":  {[]db.Service{db.ServiceRouter}, false, []string{claimKeyName}},
-	"auth":    {[]db.Service{db.ServiceAuth, db.ServiceVerify}, true, []string{masterKeyName, claimKeyName, invitationKeyName}},
+	"router": {[]db.Service{db.ServiceRouter}, false, []string{claimKeyName}},
+	"auth": {[]db.Service{db.ServiceAuth, db.ServiceVerify, db.ServiceTenant, db.ServiceUser, db.ServiceRelay}, true,
+		[]string{masterKeyName, claimKeyName, invitationKeyName}},
 	"tenant":  {[]db.Service{db.ServiceTenant, db.ServiceVerify}, true, []string{claimKeyName, invitationKeyName}},
 	"user":    {[]db.Service{db.ServiceUser, db.ServiceVerify}, true, []string{claimKeyName, invitationKeyName}},
 	"session": {[]db.Service{db.ServiceSession, db.ServiceVerify}, true, []string{claimKeyName}},
-	"relay":   {[]db.Service{db.ServiceRelay}, true, nil},
 }
 
 // credentialsCommand is for the operator, who alone holds the secrets from which
 // everything is derived.
 type credentialsCommand struct {
-	Service   []string `required:"" help:"Services that the process runs: router, auth, tenant, user, session, relay, or all."`
+	Service   []string `required:"" help:"Services that the process runs: router, auth, tenant, user, session, or all."`
 	Out       string   `type:"path" help:"File to write, for its owner's eyes only; credentials-<services>.json if empty."`
 	Secret    string   `name:"database-secret" env:"TRADESAGE_DATABASE_SECRET" help:"Derives the logins' passwords: base64 of at least 16 bytes."`
 	MasterKey string   `name:"master-key" env:"TRADESAGE_MASTER_KEY" help:"Encrypts the token keys at rest: base64 of 32 bytes."`

@@ -47,7 +47,7 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	}
 	logger := c.logger(os.Stderr)
 	// Take the ports first: a busy one should cost nobody a start of databases.
-	listeners, err := listen(d.Listen, d.MetricsListen)
+	listeners, err := listen(c)
 	if err != nil {
 		return err
 	}
@@ -103,24 +103,31 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	}
 	out.say("schemas are up to date (%d platform and %d tenant migrations new)", report.Platform, report.Blueprints)
 
-	a, err := build(ctx, c, logger, modeDev)
-	if errors.Is(err, auth.ErrSealed) {
-		return fmt.Errorf("the keys in the database were sealed with other secrets than those in %s: bring that file back, or start with --reset",
-			filepath.Join(services.Dir(), secretsName))
-	}
-	if err != nil {
-		return err
-	}
-	defer a.close()
-	if err := a.seed(ctx); err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	out.say("tenants and accounts are seeded")
-	err = a.serve(ctx, listeners, func() { out.welcome(c) })
+	err = serve(ctx, c, listeners, logger, func(ctx context.Context) (*app, error) {
+		return out.build(ctx, c, services.Dir(), logger)
+	}, func() { out.welcome(c) })
 	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}
 	return err
+}
+
+// build makes the process and its accounts.
+func (s *steps) build(ctx context.Context, c config, dir string, logger *slog.Logger) (*app, error) {
+	a, err := build(ctx, c, logger, modeDev)
+	if errors.Is(err, auth.ErrSealed) {
+		return nil, fmt.Errorf("the keys in the database were sealed with other secrets than those in %s: bring that file back, or start with --reset",
+			filepath.Join(dir, secretsName))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := a.seed(ctx); err != nil {
+		a.close()
+		return nil, fmt.Errorf("seed: %w", err)
+	}
+	s.say("tenants and accounts are seeded")
+	return a, nil
 }
 
 // secretsName is the file of the data folder's secrets.
@@ -218,23 +225,62 @@ func accountList() string {
 }
 
 // sockets are the listeners of one process.
-type sockets struct{ public, metrics net.Listener }
-
-func (s sockets) close() {
-	_ = s.public.Close() // closed already after serving
-	_ = s.metrics.Close()
+type sockets struct {
+	public   net.Listener // where the router is served
+	metrics  net.Listener
+	services map[string]net.Listener
 }
 
-// listen opens both listeners, or says which address is taken.
-func listen(public, metrics string) (sockets, error) {
-	var s sockets
-	var err error
-	if s.public, err = net.Listen("tcp", public); err != nil {
-		return s, fmt.Errorf("cannot listen at %s (choose another with --listen): %w", public, err)
+// addresses are where the process answers, by service, for the log.
+func (s sockets) addresses() map[string]string {
+	at := map[string]string{"metrics": s.metrics.Addr().String()}
+	if s.public != nil {
+		at[serviceRouter] = s.public.Addr().String()
 	}
-	if s.metrics, err = net.Listen("tcp", metrics); err != nil {
-		_ = s.public.Close()
-		return s, fmt.Errorf("cannot listen at %s (choose another with --metrics-listen): %w", metrics, err)
+	for service, l := range s.services {
+		at[service] = l.Addr().String()
+	}
+	return at
+}
+
+func (s sockets) close() {
+	for _, l := range s.services {
+		_ = l.Close() // closed already after serving
+	}
+	for _, l := range []net.Listener{s.public, s.metrics} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+// listen opens the process's listeners, or says which address is taken.
+func listen(c config) (_ sockets, err error) {
+	s := sockets{services: map[string]net.Listener{}}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	open := func(address, flag string) (net.Listener, error) {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("cannot listen at %s (choose another with --%s): %w", address, flag, err)
+		}
+		return l, nil
+	}
+	if c.Parts.serves(serviceRouter) {
+		if s.public, err = open(c.Listen, "listen"); err != nil {
+			return s, err
+		}
+	}
+	for _, service := range c.Parts.apart() {
+		if s.services[service], err = open(c.Parts.listen(service), service+"-listen"); err != nil {
+			return s, err
+		}
+	}
+	if s.metrics, err = open(c.MetricsListen, "metrics-listen"); err != nil {
+		return s, err
 	}
 	return s, nil
 }

@@ -23,6 +23,9 @@ func TestDevKeepsAndResetsItsData(t *testing.T) {
 	if answer := p.ask(t, token, `mutation { updateProfile(input: {displayName: "Kept"}) { user { id } } }`, nil); len(answer.Errors) > 0 {
 		t.Fatalf("%+v", answer)
 	}
+	if status, text := p.get(t, p.url+"/playground/settings.json"); status != 200 || !strings.Contains(text, "owner@acme.test") {
+		t.Errorf("the playground's accounts: %d %s", status, text)
+	}
 	// A second one on the same folder is told who holds it.
 	second := launch(t, data)
 	if err := <-second.ended; err == nil || !strings.Contains(second.text(), fmt.Sprint(p.cmd.Process.Pid)) {

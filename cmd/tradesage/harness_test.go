@@ -87,6 +87,10 @@ type process struct {
 	url  string
 	ops  string
 	took time.Duration
+	// mails is where mail arrives, as JSON.
+	mails string
+	// parts are the processes of a system of several.
+	parts []*process
 
 	mu     sync.Mutex
 	output bytes.Buffer
@@ -100,9 +104,13 @@ func (p *process) Write(b []byte) (int, error) {
 }
 
 func (p *process) text() string {
+	all := ""
+	for _, part := range p.parts {
+		all += part.text()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.output.String()
+	return all + p.output.String()
 }
 
 // launch starts dev and returns at once.
@@ -111,6 +119,7 @@ func launch(t *testing.T, data string, args ...string) *process {
 	p := &process{ended: make(chan error, 1)}
 	public, ops := freePort(t), freePort(t)
 	p.url, p.ops = "http://"+public, "http://"+ops
+	p.mails = p.url + "/dev/mail.json"
 	p.cmd = exec.Command(binary(t), append([]string{"dev", "--listen", public, "--metrics-listen", ops, "--data", data}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {
@@ -146,19 +155,17 @@ func start(t *testing.T, data string, args ...string) *process {
 	}
 }
 
-// interrupt is Ctrl-C; it returns how the program ended.
+// interrupt is Ctrl-C, for each process of the system.
 func (p *process) interrupt(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
+	for _, part := range p.parts {
+		part.interrupt(t)
 	}
-	select {
-	case err := <-p.ended:
-		if err != nil {
-			t.Errorf("dev ended with %v\n%s", err, p.text())
-		}
-	case <-time.After(30 * time.Second):
-		t.Fatalf("dev did not end\n%s", p.text())
+	if p.cmd == nil {
+		return
+	}
+	if err := p.end(t, os.Interrupt); err != nil {
+		t.Errorf("ended with %v\n%s", err, p.text())
 	}
 }
 
@@ -220,7 +227,7 @@ func (p *process) signIn(t *testing.T, email string) (token, id string) {
 	t.Helper()
 	answer := p.ask(t, "", loginMutation, map[string]any{"email": email, "password": "tradesage-dev"})
 	if len(answer.Errors) > 0 {
-		t.Fatalf("login of %s: %+v", email, answer.Errors)
+		t.Fatalf("login of %s: %+v\n%s", email, answer.Errors, p.text())
 	}
 	login := answer.Data["login"].(map[string]any)
 	return login["accessToken"].(string), login["user"].(map[string]any)["id"].(string)

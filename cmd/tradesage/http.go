@@ -3,18 +3,20 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
 	"github.com/tradesage/tradesage/web"
@@ -26,8 +28,11 @@ type check struct {
 	// test returns what is missing, a line each, or an error.
 	test func(context.Context) ([]string, error)
 	// needed is false where requests go on without it, perhaps with less detail.
-	needed bool
+	needed func() bool
 }
+
+func needed() bool      { return true }
+func dispensable() bool { return false }
 
 // readyTimeout bounds all checks of one /readyz together.
 const readyTimeout = 3 * time.Second
@@ -63,6 +68,29 @@ type checkResult struct {
 	Missing []string `json:"missing,omitempty"`
 }
 
+// remoteCheck asks whether a service of another process is there. Until it has
+// been seen once this process is not ready; later its absence is only named, since
+// the others' fields go on.
+func (a *app) remoteCheck(service string, way http.RoundTripper) check {
+	var seen atomic.Bool
+	at := strings.TrimSuffix(*a.config.Parts.url(service), "/graphql") + "/readyz"
+	return check{service, func(ctx context.Context) ([]string, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
+		if err != nil {
+			return nil, err
+		}
+		response, err := way.RoundTrip(request)
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				err = fmt.Errorf("%s answers %d", at, response.StatusCode)
+			}
+		}
+		seen.CompareAndSwap(false, err == nil)
+		return nil, err
+	}, func() bool { return !seen.Load() }}
+}
+
 // readyHandler names what is missing. It answers 503 while a needed check
 // fails. Errors are shown by their kind only; the log has them whole.
 func readyHandler(checks []check, logger *slog.Logger) http.HandlerFunc {
@@ -81,7 +109,7 @@ func readyHandler(checks []check, logger *slog.Logger) http.HandlerFunc {
 					logger.WarnContext(ctx, "not ready", "check", c.name, "error", err)
 					missing = append(missing, "does not answer")
 				}
-				answers <- answer{c.name, checkResult{len(missing) == 0, c.needed, missing}}
+				answers <- answer{c.name, checkResult{len(missing) == 0, c.needed(), missing}}
 			}()
 		}
 		results, ready := map[string]checkResult{}, true
@@ -105,14 +133,14 @@ func live(w http.ResponseWriter, _ *http.Request) {
 }
 
 // publicHandler is everything on the public listener.
-func (a *app) publicHandler() http.Handler {
+func (a *app) publicHandler(ready http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", a.router)
 	mux.Handle("GET /schema.graphql", a.router.SchemaSDL())
 	mux.Handle("GET /.well-known/jwks.json", a.ring)
 	mux.HandleFunc("GET /healthz", live)
 	mux.HandleFunc("GET /health", live)
-	mux.Handle("GET /readyz", readyHandler(a.checks, a.logger))
+	mux.Handle("GET /readyz", ready)
 	mux.Handle("GET /{$}", web.Handler())
 	mux.Handle("GET "+web.PlaygroundPath, a.playground)
 	mux.Handle("GET "+web.PlaygroundPath+"/", a.playground)
@@ -138,10 +166,11 @@ func edge(next http.Handler) http.Handler {
 }
 
 // metricsHandler is what operators see, on a listener of its own.
-func metricsHandler(registry *prometheus.Registry) http.Handler {
+func metricsHandler(metrics prometheus.Gatherer, ready http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", live)
+	mux.Handle("GET /readyz", ready)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -150,52 +179,14 @@ func metricsHandler(registry *prometheus.Registry) http.Handler {
 	return mux
 }
 
-// newServer sets the time limits that keep slow clients from holding a server.
-func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
-}
-
-// serve answers on both listeners until ctx ends, then lets requests that are
-// under way finish within the drain time. ready is called once both listen.
-func (a *app) serve(ctx context.Context, s sockets, ready func()) error {
-	public, metrics := newServer(a.publicHandler(), a.logger), newServer(metricsHandler(a.registry), a.logger)
-	metrics.ReadTimeout = 0 // a CPU profile takes as long as it was asked to
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	if err := a.secure(ctx, public); err != nil {
-		return err
-	}
-	failed := make(chan error, 2)
-	go func() {
-		if public.TLSConfig != nil {
-			failed <- public.ServeTLS(s.public, "", "") // the certificate is in the configuration
-		} else {
-			failed <- public.Serve(s.public)
-		}
-	}()
-	go func() { failed <- metrics.Serve(s.metrics) }()
-	ready()
-	var err error
-	select {
-	case err = <-failed:
-	case err = <-a.broken:
-	case <-ctx.Done():
-		a.logger.InfoContext(ctx, "draining", "for_at_most", a.config.DrainTime.String())
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.DrainTime)
-	defer cancel()
-	// Those who are connected hear of it first: they go on elsewhere.
-	streams := a.router.Shutdown(drain)
-	shutdown := errors.Join(streams, public.Shutdown(drain))
-	if errors.Is(shutdown, context.DeadlineExceeded) {
-		shutdown = fmt.Errorf("requests were still running after %s", a.config.DrainTime)
-	}
-	return errors.Join(err, shutdown, metrics.Close())
+// serviceHandler is what other processes see of a subgraph.
+func (a *app) serviceHandler(service *subgraph.Server, ready http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		service.ServeHTTP(w, identity.WithForwardedClient(r))
+	}))
+	mux.HandleFunc("GET /healthz", live)
+	mux.HandleFunc("GET /health", live)
+	mux.Handle("GET /readyz", ready)
+	return telemetry.Middleware(a.logger, mux)
 }

@@ -13,9 +13,9 @@ const (
 		acceptInvitation(input: {code: $code, password: $password, displayName: $name}) { tenant { id slug name } } }`
 )
 
-func TestSomebodyIsInvitedAndJoins(t *testing.T) {
-	t.Parallel()
-	p := start(t, dataFolder(t))
+func TestSomebodyIsInvitedAndJoins(t *testing.T) { everywhere(t, somebodyIsInvitedAndJoins) }
+
+func somebodyIsInvitedAndJoins(t *testing.T, p *process) {
 	owner, _ := p.signIn(t, "owner@acme.test")
 	invite := func(token, email, role, to string) string {
 		t.Helper()

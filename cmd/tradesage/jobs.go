@@ -213,7 +213,7 @@ func (w work) checks() []check {
 				}
 			}
 			return late, err
-		}, false},
+		}, dispensable},
 		{"jobs", func(ctx context.Context) (late []string, err error) {
 			counts, err := w.queue.Counts(ctx)
 			for _, c := range counts {
@@ -222,12 +222,12 @@ func (w work) checks() []check {
 				}
 			}
 			return late, err
-		}, false},
+		}, dispensable},
 	}
 	if !w.mails {
 		all = append(all, check{"mail", func(context.Context) ([]string, error) {
 			return []string{"TRADESAGE_SMTP_HOST is not set: mail waits"}, nil
-		}, false})
+		}, dispensable})
 	}
 	return all
 }

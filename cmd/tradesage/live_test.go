@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -104,9 +103,9 @@ const (
 	tenantEvents  = `subscription { tenantEvents { kind tenant { slug state } actor { email } } }`
 )
 
-func TestLiveEvents(t *testing.T) {
-	t.Parallel()
-	p := start(t, dataFolder(t))
+func TestLiveEvents(t *testing.T) { everywhere(t, liveEvents) }
+
+func liveEvents(t *testing.T, p *process) {
 	token, id := p.signIn(t, "owner@acme.test")
 	stranger, _ := p.signIn(t, "owner@globex.test")
 	own, foreign := p.dial(t, token), p.dial(t, stranger)
@@ -253,15 +252,15 @@ func TestLiveEvents(t *testing.T) {
 		}
 	}
 	own.send(map[string]any{"type": "ping"})
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
+	ended := make(chan struct{})
+	go func() {
+		p.interrupt(t)
+		close(ended)
+	}()
 	if status := closed(t, foreign); status != websocket.StatusGoingAway {
 		t.Errorf("closed with %d at the end of the server", status)
 	}
-	if err := <-p.ended; err != nil {
-		t.Errorf("%v\n%s", err, p.text())
-	}
+	<-ended
 }
 
 // closed reads until the socket is closed and returns with which status.

@@ -14,7 +14,7 @@ func (p *process) mailTo(t *testing.T, address, words string) string {
 	deadline, tick := time.After(20*time.Second), time.NewTicker(50*time.Millisecond)
 	defer tick.Stop()
 	for {
-		_, text := p.get(t, p.url+"/dev/mail.json")
+		_, text := p.get(t, p.mails)
 		var box struct {
 			Messages []struct{ To, Subject, Text string }
 		}
@@ -45,9 +45,9 @@ func codeIn(t *testing.T, text string) string {
 	return code
 }
 
-func TestAPersonRegistersAndForgets(t *testing.T) {
-	t.Parallel()
-	p := start(t, dataFolder(t))
+func TestAPersonRegistersAndForgets(t *testing.T) { everywhere(t, aPersonRegistersAndForgets) }
+
+func aPersonRegistersAndForgets(t *testing.T, p *process) {
 	const (
 		register = `mutation ($email: String!, $name: String) {
 			register(input: {email: $email, password: "twelve letters", tenantName: $name}) { verificationSent } }`

@@ -17,17 +17,14 @@ func (s serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	logger := c.logger(os.Stderr)
-	listeners, err := listen(c.Listen, c.MetricsListen)
+	listeners, err := listen(c)
 	if err != nil {
 		return err
 	}
 	defer listeners.close()
-	a, err := build(ctx, c, logger, modeServe)
-	if err != nil {
-		return err
-	}
-	defer a.close()
-	return a.serve(ctx, listeners, func() {
-		logger.InfoContext(ctx, "serving", "version", version, "public", c.Listen, "metrics", c.MetricsListen)
-	})
+	return serve(ctx, c, listeners, logger,
+		func(ctx context.Context) (*app, error) { return build(ctx, c, logger, modeServe) },
+		func() {
+			logger.InfoContext(ctx, "serving", "version", version, "services", c.Parts.served(), "at", listeners.addresses())
+		})
 }

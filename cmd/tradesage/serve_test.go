@@ -13,7 +13,7 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 	key := "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 	good := map[string]string{
 		"TRADESAGE_DATABASE_URL": "postgres://127.0.0.1:1/none", "TRADESAGE_DATABASE_SECRET": key,
-		"TRADESAGE_MASTER_KEY": key, "TRADESAGE_REDIS_URL": "redis://127.0.0.1:1/0",
+		"TRADESAGE_MASTER_KEY": key, "TRADESAGE_REDIS_URL": "redis://127.0.0.1:1/0", "TRADESAGE_START_WAIT": "0s",
 	}
 	for name, bad := range map[string]string{
 		"TRADESAGE_DATABASE_URL": "", "TRADESAGE_DATABASE_SECRET": "c2hvcnQ=", "TRADESAGE_MASTER_KEY": "not base64!",

@@ -28,6 +28,7 @@ func settings(e *dbtest.Env) map[string]string {
 		"TRADESAGE_BLANKS":          "2",
 		"TRADESAGE_LOG_FORMAT":      "text",
 		"TRADESAGE_DRAIN_TIME":      "2s",
+		"TRADESAGE_START_WAIT":      "0s",
 	}
 }
 

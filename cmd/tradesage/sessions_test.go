@@ -20,9 +20,9 @@ func (p *process) tokens(t *testing.T, email string) (access, refresh string) {
 	return dig(answer.Data, "login", "accessToken").(string), dig(answer.Data, "login", "refreshToken").(string)
 }
 
-func TestAPersonKeepsAndEndsSessions(t *testing.T) {
-	t.Parallel()
-	p := start(t, dataFolder(t))
+func TestAPersonKeepsAndEndsSessions(t *testing.T) { everywhere(t, aPersonKeepsAndEndsSessions) }
+
+func aPersonKeepsAndEndsSessions(t *testing.T, p *process) {
 	t.Run("renewal", func(t *testing.T) {
 		_, first := p.tokens(t, "trader@acme.test")
 		answer := p.ask(t, "", refreshMutation, map[string]any{"token": first})

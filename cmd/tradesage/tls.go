@@ -41,22 +41,51 @@ func (c tlsConfig) load(logger *slog.Logger) (*mtls.Credentials, error) {
 
 // secure gives the public server its certificate, if one is configured, and
 // follows the files until ctx ends.
-func (a *app) secure(ctx context.Context, public *http.Server) error {
-	if !a.config.TLS.enabled() {
+func (h *host) secure(ctx context.Context, public *http.Server) error {
+	if !h.config.TLS.enabled() {
 		return nil
 	}
-	certificate, err := a.config.TLS.load(a.logger)
+	certificate, err := h.config.TLS.load(h.logger)
 	if err != nil {
 		return err
 	}
-	a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "tradesage_certificate_expiry_timestamp_seconds",
-		Help: "When the public listener's certificate ends, in seconds since 1970.",
-	}, func() float64 { return float64(certificate.Expires().Unix()) }))
+	expiry(h.registry, "public", certificate)
 	public.TLSConfig = certificate.Public()
 	public.ConnContext = certificate.ConnContext
 	public.Handler = certificate.Renew(public.Handler)
-	a.run(ctx, "public certificate", certificate.Run)
+	h.run(ctx, "public certificate", certificate.Run)
+	return nil
+}
+
+// expiry tells operators when a certificate ends.
+func expiry(registry *prometheus.Registry, name string, certificate *mtls.Credentials) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "tradesage_certificate_expiry_timestamp_seconds",
+		Help:        "When a certificate in use ends, in seconds since 1970.",
+		ConstLabels: prometheus.Labels{"certificate": name},
+	}, func() float64 { return float64(certificate.Expires().Unix()) }))
+}
+
+// secureService lets only the router call a service's server, where there are
+// certificates, and follows their files until ctx ends.
+func (h *host) secureService(ctx context.Context, name string, server *http.Server) error {
+	certificates, err := h.config.Parts.certificates(name, h.logger)
+	if err != nil {
+		return err
+	}
+	if certificates == nil {
+		server.Protocols = &http.Protocols{}
+		server.Protocols.SetHTTP1(true)
+		server.Protocols.SetUnencryptedHTTP2(true)
+		return nil
+	}
+	if server.TLSConfig, err = certificates.Server(serviceRouter); err != nil {
+		return err
+	}
+	server.ConnContext = certificates.ConnContext
+	server.Handler = certificates.Renew(server.Handler)
+	expiry(h.registry, name, certificates)
+	h.run(ctx, name+"'s certificate", certificates.Run)
 	return nil
 }
 

@@ -128,7 +128,7 @@ func TestPublicListenerSpeaksTLS(t *testing.T) {
 		t.Error("the old certificate is still served")
 	}
 	_, metrics := p.get(t, p.ops+"/metrics")
-	found := regexp.MustCompile(`(?m)^tradesage_certificate_expiry_timestamp_seconds (\S+)$`).FindStringSubmatch(metrics)
+	found := regexp.MustCompile(`(?m)^tradesage_certificate_expiry_timestamp_seconds\{certificate="public"\} (\S+)$`).FindStringSubmatch(metrics)
 	if len(found) != 2 {
 		t.Fatalf("no metric in:\n%s", metrics)
 	}

@@ -119,7 +119,7 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 func (x *exchange) authenticate(ctx context.Context, req *http.Request) (context.Context, error) {
 	r := x.router
 	if r.hasRemote {
-		ctx = withAuthorization(ctx, req.Header.Get("Authorization"))
+		ctx = withBearer(ctx, newBearer(req.Header.Get("Authorization")))
 	}
 	if r.options.Authenticate == nil {
 		return ctx, nil

@@ -166,7 +166,7 @@ func TestBadConfigs(t *testing.T) {
 		"no JSON":        {Config: []byte(`{`)},
 		"empty":          {Config: []byte(`{}`)},
 		"unknown local":  {Config: readConfig(t, "shop"), Local: map[string]router.LocalSubgraph{"nope": nil}},
-		"unknown remote": {Config: readConfig(t, "shop"), URLs: map[string]string{"nope": "http://localhost"}},
+		"unknown remote": {Config: readConfig(t, "shop"), Remote: map[string]router.Remote{"nope": {URL: "http://localhost"}}},
 		"broken schema":  {Config: []byte(strings.ReplaceAll(string(readConfig(t, "shop")), "type Review {", "type Review"))},
 	} {
 		if _, err := router.New(t.Context(), options); err == nil {

@@ -7,43 +7,36 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"time"
 
 	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
 // maxRemoteResponse bounds a remote subgraph's answer, in bytes.
 const maxRemoteResponse = 32 << 20
 
-type authorizationKey struct{}
-
-// withAuthorization carries the client's bearer token to remote subgraphs, which
-// verify it again.
-func withAuthorization(ctx context.Context, header string) context.Context {
-	if header == "" {
-		return ctx
-	}
-	return context.WithValue(ctx, authorizationKey{}, header)
-}
-
 // remoteFetcher calls a subgraph over HTTP.
 type remoteFetcher struct {
-	name   string
-	url    string
-	client *http.Client
-	log    *slog.Logger
+	name    string
+	way     Remote
+	timeout time.Duration
+	log     *slog.Logger
 }
 
 // fetch returns nil if the subgraph cannot be reached or answers with something
 // else than GraphQL.
 func (r *remoteFetcher) fetch(ctx context.Context, query string, variables []byte) []byte {
-	request, err := r.request(ctx, query, variables, "application/json")
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	request, err := r.request(ctx, mediaJSON, bytes.NewReader(graphQLRequest(query, variables)))
 	if err != nil {
 		r.log.ErrorContext(ctx, "subgraph request", "subgraph", r.name, "error", err)
 		return nil
 	}
-	response, err := r.client.Do(request)
+	response, err := r.way.Transport.RoundTrip(request)
 	if err != nil {
 		r.log.WarnContext(ctx, "subgraph does not answer", "subgraph", r.name, "error", err)
 		return nil
@@ -67,43 +60,57 @@ func (r *remoteFetcher) fetch(ctx context.Context, query string, variables []byt
 	return answer
 }
 
-func (r *remoteFetcher) request(ctx context.Context, query string, variables []byte, accept string) (*http.Request, error) {
+// graphQLRequest is the body of a request.
+func graphQLRequest(query string, variables []byte) []byte {
 	body := append(make([]byte, 0, len(query)+len(variables)+64), `{"query":`...)
 	body = appendJSONString(body, query)
 	if len(variables) > 0 {
 		body = append(append(body, `,"variables":`...), variables...)
 	}
-	body = append(body, '}')
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, bytes.NewReader(body))
+	return append(body, '}')
+}
+
+// request is a POST with what the subgraph may know of the client: the token,
+// which it verifies again, and what a record of the request needs.
+func (r *remoteFetcher) request(ctx context.Context, media string, body io.Reader) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.way.URL, body)
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Accept", accept)
-	if token, ok := ctx.Value(authorizationKey{}).(string); ok {
+	request.Header.Set("Content-Type", media)
+	request.Header.Set("Accept", mediaJSON)
+	if token, _ := bearerFrom(ctx).token(); token != "" {
 		request.Header.Set("Authorization", token)
 	}
 	if id := telemetry.RequestID(ctx); id != "" {
 		request.Header.Set(telemetry.HeaderRequestID, id)
 	}
+	identity.ClientFrom(ctx).Forward(request.Header)
 	return request, nil
 }
 
 // maxRemoteEvent bounds one event of a remote subgraph, in bytes.
 const maxRemoteEvent = 1 << 20
 
-// follow implements follower over server-sent events. The stream carries the token
-// that it began with: it ends when that one has expired. A subgraph that does not
-// answer is UNAVAILABLE.
+// follow implements follower over server-sent events. Where the subgraph renews,
+// the client's newer tokens follow on the request's body; else the stream ends
+// with the token that it began with. A subgraph that does not answer is
+// UNAVAILABLE.
 func (r *remoteFetcher) follow(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error {
+	wanted := ctx.Err // whether anybody waits still
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	away := fault.Unavailable("the " + r.name + " service does not answer")
-	request, err := r.request(ctx, query, variables, sse.MediaType)
+	media, body := mediaJSON, io.Reader(bytes.NewReader(graphQLRequest(query, variables)))
+	if r.way.Renews {
+		media, body = sse.MediaRenewed, bearerFrom(ctx).stream(ctx, graphQLRequest(query, variables))
+	}
+	request, err := r.request(ctx, media, body)
 	if err != nil {
 		return away.Because(err)
 	}
-	client := *r.client
-	client.Timeout = 0 // it would bound the whole stream
-	response, err := client.Do(request)
+	request.Header.Set("Accept", sse.MediaType)
+	response, err := r.way.Transport.RoundTrip(request)
 	if err != nil {
 		return away.Because(err)
 	}
@@ -123,6 +130,9 @@ func (r *remoteFetcher) follow(ctx context.Context, query string, variables []by
 	})
 	if refused != nil || err == nil {
 		return refused
+	}
+	if wanted() != nil {
+		return wanted()
 	}
 	r.log.WarnContext(ctx, "subgraph broke off", "subgraph", r.name, "error", err)
 	return away.Because(err)

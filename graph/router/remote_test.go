@@ -50,9 +50,10 @@ func TestRemoteSubgraphs(t *testing.T) {
 	var headers func() []http.Header
 	remote := newShop(t, func(s *shop) {
 		s.options.Local = map[string]router.LocalSubgraph{"reviews": s.reviews}
-		s.options.URLs = map[string]string{}
-		s.options.URLs["orders"], _ = overHTTP(t, s.orders)
-		s.options.URLs["users"], headers = overHTTP(t, s.users)
+		orders, _ := overHTTP(t, s.orders)
+		var users string
+		users, headers = overHTTP(t, s.users)
+		s.options.Remote = map[string]router.Remote{"orders": {URL: orders}, "users": {URL: users}}
 	})
 	for _, c := range [][2]string{
 		{`{ me { id: name orders { id reviews { stars author { name reviewCount } } } greeting } }`, ``},
@@ -77,8 +78,9 @@ func TestOnlyTokenAndRequestIDArePassedOn(t *testing.T) {
 	var headers func() []http.Header
 	s := newShop(t, func(s *shop) {
 		delete(s.options.Local, "users")
-		s.options.URLs = map[string]string{}
-		s.options.URLs["users"], headers = overHTTP(t, s.users)
+		var users string
+		users, headers = overHTTP(t, s.users)
+		s.options.Remote = map[string]router.Remote{"users": {URL: users}}
 	})
 	post(s.router, `{"query":"{me{id}}"}`, "Authorization", "Bearer abc", "Cookie", "session=1",
 		"X-Forwarded-For", "10.0.0.1", "X-Tenant-Id", "globex")
@@ -123,7 +125,7 @@ func TestUnreachableSubgraphs(t *testing.T) {
 			t.Parallel()
 			s := newShop(t, func(s *shop) {
 				delete(s.options.Local, "orders")
-				s.options.URLs = map[string]string{"orders": url}
+				s.options.Remote = map[string]router.Remote{"orders": {URL: url}}
 			})
 			// Partial data where nullability allows.
 			wantBody(t, query(s.router, `{ it: me { name m: maybe reviewCount } }`, ""), `{"data":{"it":{"name":"Ada","m":null,"reviewCount":7}},
@@ -146,7 +148,7 @@ func TestARemoteRefusalIsPassedOn(t *testing.T) {
 	t.Cleanup(server.Close)
 	s := newShop(t, func(s *shop) {
 		delete(s.options.Local, "users")
-		s.options.URLs = map[string]string{"users": server.URL}
+		s.options.Remote = map[string]router.Remote{"users": {URL: server.URL}}
 	})
 	wantError(t, query(s.router, `{ me { id } }`, ""), fault.CodeUnauthenticated, "the token has expired")
 }
@@ -164,7 +166,7 @@ func TestCancelledRequests(t *testing.T) {
 	t.Cleanup(server.Close)
 	s := newShop(t, func(s *shop) {
 		delete(s.options.Local, "users")
-		s.options.URLs = map[string]string{"users": server.URL}
+		s.options.Remote = map[string]router.Remote{"users": {URL: server.URL}}
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {

@@ -38,6 +38,18 @@ type LocalStreams interface {
 	Subscribe(ctx context.Context, query, operationName string, variables []byte, deliver func([]byte) error) error
 }
 
+// Remote is how a subgraph of another process is reached.
+type Remote struct {
+	// URL is where it answers; the composition's if empty.
+	URL string
+	// Transport carries the requests; http.DefaultTransport if nil.
+	Transport http.RoundTripper
+	// Renews says that the subgraph takes newer access tokens on an open stream, as
+	// subgraph.Server does over HTTP/2. Without it a subscription ends with the
+	// token that it began with.
+	Renews bool
+}
+
 // Options says what a Router serves and what it accepts. Only Config is needed.
 type Options struct {
 	// Config is the execution config as composition writes it (JSON).
@@ -45,8 +57,9 @@ type Options struct {
 	// Local holds the subgraphs that run in this process, by their name in the
 	// composition. All others are reached over HTTP.
 	Local map[string]LocalSubgraph
-	// URLs replaces the routing URL of a subgraph, by its name.
-	URLs map[string]string
+	// Remote says how subgraphs of other processes are reached, by their names; one
+	// that is neither here nor in Local is called at the composition's URL.
+	Remote map[string]Remote
 	// Authenticate tells who is asking. No caller and no error is an anonymous
 	// request, as for login. A fault of the code UNAVAILABLE answers 503 and of
 	// RATE_LIMITED 429; any other error answers 401, UNAUTHENTICATED.
@@ -61,10 +74,10 @@ type Options struct {
 	Recheck func(context.Context, *identity.Caller) error
 	// Streams bounds WebSockets and streams.
 	Streams Streams
-	// HTTPClient reaches remote subgraphs; its Timeout bounds a fetch. The default
-	// waits at most 30 s. Of the client's headers only Authorization and
-	// X-Request-Id are passed on.
-	HTTPClient *http.Client
+	// FetchTimeout bounds the wait for an answer of a remote subgraph; default 30 s.
+	// Of what the client sent, Authorization, X-Request-Id, User-Agent and its
+	// address (Forwarded) are passed on.
+	FetchTimeout time.Duration
 	// Limits bounds what a single request may ask for.
 	Limits Limits
 	// CacheSize is how many prepared operations are kept, by default 2048. Large
@@ -108,8 +121,8 @@ type Router struct {
 // work. It fails on a config that does not parse, on a local subgraph that the
 // config does not name, and on a schema that uses the reserved alias prefix.
 func New(ctx context.Context, options Options) (*Router, error) {
-	if options.HTTPClient == nil {
-		options.HTTPClient = &http.Client{Timeout: defaultFetchTimeout}
+	if options.FetchTimeout <= 0 {
+		options.FetchTimeout = defaultFetchTimeout
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()
@@ -161,11 +174,15 @@ func (r *Router) openSources() error {
 			r.sources[name] = localFetcher{subgraph: local}
 			continue
 		}
-		if override := r.options.URLs[name]; override != "" {
-			url = override
+		way := r.options.Remote[name]
+		if way.URL == "" {
+			way.URL = url
+		}
+		if way.Transport == nil {
+			way.Transport = http.DefaultTransport
 		}
 		r.hasRemote = true
-		r.sources[name] = &remoteFetcher{name: name, url: url, client: r.options.HTTPClient, log: r.log}
+		r.sources[name] = &remoteFetcher{name: name, way: way, timeout: r.options.FetchTimeout, log: r.log}
 	}
 	var errs []error
 	for name := range r.options.Local {
@@ -173,9 +190,9 @@ func (r *Router) openSources() error {
 			errs = append(errs, fmt.Errorf("local subgraph %q is not in the supergraph", name))
 		}
 	}
-	for name := range r.options.URLs {
+	for name := range r.options.Remote {
 		if _, ok := r.graph.subgraphs[name]; !ok {
-			errs = append(errs, fmt.Errorf("subgraph %q has a URL but is not in the supergraph", name))
+			errs = append(errs, fmt.Errorf("remote subgraph %q is not in the supergraph", name))
 		}
 	}
 	return errors.Join(errs...)

@@ -29,8 +29,8 @@ type socket struct {
 	ctx, running context.Context
 	abort, stop  context.CancelFunc
 
-	caller        atomic.Pointer[identity.Caller]
-	authorization atomic.Pointer[string]
+	caller atomic.Pointer[identity.Caller]
+	bearer atomic.Pointer[bearer]
 
 	mu         sync.Mutex
 	operations map[string]*socketOperation
@@ -215,10 +215,7 @@ func (s *socket) acknowledged() bool {
 
 // admit is the context of the caller as they are now.
 func (s *socket) admit(ctx context.Context) (context.Context, error) {
-	if header := s.authorization.Load(); header != nil {
-		ctx = withAuthorization(ctx, *header)
-	}
-	return s.router.admitted(ctx, s.caller.Load())
+	return s.router.admitted(withBearer(ctx, s.bearer.Load()), s.caller.Load())
 }
 
 // write sends one message. It fails for a client that does not take it in time,
@@ -254,7 +251,9 @@ func (s *socket) authenticate(header string) error {
 		return fault.Forbidden("a connection keeps its session; connect again to change it")
 	}
 	s.caller.Store(caller)
-	s.authorization.Store(&header)
+	if !s.bearer.CompareAndSwap(nil, newBearer(header)) {
+		s.bearer.Load().replace(header)
+	}
 	s.expireWith(caller)
 	return nil
 }

@@ -19,6 +19,11 @@ import (
 // MediaType is what a client accepts who wants a stream.
 const MediaType = "text/event-stream"
 
+// MediaRenewed is the media type of a request for a stream whose body goes on: its
+// first line is the request, and each further one {"authorization": …} with a newer
+// access token of the same session.
+const MediaRenewed = "application/x-ndjson"
+
 // writeWithin bounds one write: a reader that is slower is cut off.
 const writeWithin = 10 * time.Second
 

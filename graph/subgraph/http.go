@@ -33,7 +33,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		s.refuse(ctx, w, http.StatusMethodNotAllowed, fault.InvalidInput("", "send operations with POST"))
 		return
 	}
-	if media, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || media != "application/json" {
+	media, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
+	renewed := err == nil && media == sse.MediaRenewed && sse.Accepted(req)
+	if !renewed && (err != nil || media != "application/json") {
 		s.refuse(ctx, w, http.StatusUnsupportedMediaType, fault.InvalidInput("", "the Content-Type must be application/json"))
 		return
 	}
@@ -47,47 +49,65 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			ctx = identity.NewContext(ctx, caller)
 		}
 	}
-	params, status, err := s.readParams(w, req)
+	if renewed {
+		s.serveRenewedStream(ctx, w, req)
+		return
+	}
+	body, status, err := s.readBody(w, req)
 	if err != nil {
 		s.refuse(ctx, w, status, err)
 		return
 	}
+	params, err := readParams(body, req.Header)
+	if err != nil {
+		s.refuse(ctx, w, http.StatusBadRequest, err)
+		return
+	}
 	if sse.Accepted(req) {
-		s.serveStream(ctx, w, params)
+		s.serveStream(ctx, w, params, nil)
 		return
 	}
-	body := encode(s.run(ctx, params, s.options.MaxFields))
-	if body == nil { // the client is gone
+	answer := encode(s.run(ctx, params, s.options.MaxFields))
+	if answer == nil { // the client is gone
 		return
 	}
-	write(w, http.StatusOK, body)
+	write(w, http.StatusOK, answer)
 }
 
-func (s *Server) readParams(w http.ResponseWriter, req *http.Request) (_ *graphql.RawParams, status int, _ error) {
+func (s *Server) readBody(w http.ResponseWriter, req *http.Request) (_ []byte, status int, _ error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, s.options.MaxBodyBytes))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, http.StatusRequestEntityTooLarge,
-			fault.InvalidInput("", fmt.Sprintf("the request body is larger than %d bytes", s.options.MaxBodyBytes))
+		return nil, http.StatusRequestEntityTooLarge, s.tooLarge()
 	case err != nil:
-		return nil, http.StatusBadRequest, fault.InvalidInput("", "the request body broke off")
+		return nil, http.StatusBadRequest, errBrokeOff
 	}
+	return body, http.StatusOK, nil
+}
+
+var errBrokeOff = fault.InvalidInput("", "the request body broke off")
+
+func (s *Server) tooLarge() error {
+	return fault.InvalidInput("", fmt.Sprintf("the request body is larger than %d bytes", s.options.MaxBodyBytes))
+}
+
+func readParams(body []byte, header http.Header) (*graphql.RawParams, error) {
 	var request struct {
 		Query         string          `json:"query"`
 		OperationName string          `json:"operationName"`
 		Variables     json.RawMessage `json:"variables"`
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
-		return nil, http.StatusBadRequest, fault.InvalidInput("", "the request body is not a GraphQL request")
+		return nil, fault.InvalidInput("", "the request body is not a GraphQL request")
 	}
-	params := &graphql.RawParams{Query: request.Query, OperationName: request.OperationName, Headers: req.Header}
+	params := &graphql.RawParams{Query: request.Query, OperationName: request.OperationName, Headers: header}
 	if len(request.Variables) > 0 {
 		if err := decodeObject(request.Variables, &params.Variables); err != nil {
-			return nil, http.StatusBadRequest, fault.InvalidInput("variables", "variables must be an object")
+			return nil, fault.InvalidInput("variables", "variables must be an object")
 		}
 	}
-	return params, http.StatusOK, nil
+	return params, nil
 }
 
 func (s *Server) refuseCaller(ctx context.Context, w http.ResponseWriter, err error) {

@@ -9,8 +9,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
@@ -32,6 +34,9 @@ type Options struct {
 	// Recheck says whether a caller still counts, for streams over HTTP: before each
 	// event. Nil checks the token's expiry alone.
 	Recheck func(context.Context, *identity.Caller) error
+	// AllowMutations is asked before each mutation and subscription; its error is the
+	// answer. Nil lets all of them run.
+	AllowMutations func() error
 	// Mutated is called after each mutation that has run; nil calls nobody.
 	Mutated func()
 	// Introspection lets requests over HTTP and in-process select __schema.
@@ -58,6 +63,8 @@ type Server struct {
 	entities []string // the types that are resolved by key
 	options  Options
 	log      *slog.Logger
+	ending   chan struct{} // closed by EndStreams
+	end      sync.Once
 }
 
 // New makes a server; name appears in its log lines.
@@ -83,6 +90,7 @@ func New(name string, schema graphql.ExecutableSchema, options Options) *Server 
 		entities: entityTypes(schema.Schema()),
 		options:  options,
 		log:      options.Logger.With("subgraph", name),
+		ending:   make(chan struct{}),
 	}
 	s.executor.SetQueryCache(lru.New[*ast.QueryDocument](options.QueryCache))
 	s.executor.SetErrorPresenter(s.present)
@@ -127,7 +135,7 @@ func (s *Server) run(ctx context.Context, params *graphql.RawParams, maxFields i
 	if len(errs) > 0 {
 		return s.executor.DispatchError(graphql.WithOperationContext(ctx, operation), errs)
 	}
-	if err := s.check(operation, maxFields); err != nil {
+	if err := errors.Join(s.check(operation, maxFields), s.allow(operation)); err != nil {
 		return s.failed(ctx, err)
 	}
 	operation.DisableIntrospection = !s.options.Introspection
@@ -141,6 +149,18 @@ func (s *Server) run(ctx context.Context, params *graphql.RawParams, maxFields i
 	}
 	return response
 }
+
+// allow says whether the operation may run now: queries always may.
+func (s *Server) allow(operation *graphql.OperationContext) error {
+	if s.options.AllowMutations == nil || operation.Operation.Operation == ast.Query {
+		return nil
+	}
+	return s.options.AllowMutations()
+}
+
+// EndStreams ends the streams over HTTP, each with UNAVAILABLE, and refuses new
+// ones: the process is about to end.
+func (s *Server) EndStreams() { s.end.Do(func() { close(s.ending) }) }
 
 // failed is a response of one error and no data.
 func (s *Server) failed(ctx context.Context, err error) *graphql.Response {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/internal/fault"
-	"github.com/tradesage/tradesage/internal/identity"
 )
 
 const (
@@ -103,7 +102,7 @@ func (s *Server) subscribe(ctx context.Context, params *graphql.RawParams, maxFi
 	if operation.Operation.Operation != ast.Subscription {
 		return deliver(ctx, encode(s.run(ctx, params, maxFields)))
 	}
-	if err := s.checkSize(operation, maxFields); err != nil {
+	if err := errors.Join(s.checkSize(operation, maxFields), s.allow(operation)); err != nil {
 		return deliver(ctx, encode(s.failed(ctx, err)))
 	}
 	operation.DisableIntrospection = !s.options.Introspection
@@ -123,10 +122,13 @@ func (s *Server) subscribe(ctx context.Context, params *graphql.RawParams, maxFi
 // errEnded ends a stream whose last event has been sent.
 var errEnded = errors.New("ended")
 
+var errDraining = fault.Unavailable("this service is about to end; subscribe again")
+
 // serveStream answers an operation with a stream of events. Before each, the
 // caller is checked again; a stream whose caller no longer counts, or whose token
-// has expired, ends with UNAUTHENTICATED.
-func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, params *graphql.RawParams) {
+// has expired and was not renewed, ends with UNAUTHENTICATED. renewals, nil
+// without any, runs beside the stream and replaces its caller.
+func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, params *graphql.RawParams, renewals func(*streamCaller) error) {
 	out, err := sse.NewWriter(w)
 	if err != nil {
 		s.log.WarnContext(ctx, "a stream could not begin", "error", err)
@@ -134,12 +136,16 @@ func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, params 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	caller, err := identity.FromContext(ctx)
-	if err != nil {
-		caller = nil
+	caller := newStreamCaller(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { s.heartbeat(ctx, out, caller, cancel) })
+	if renewals != nil {
+		go func() { // it ends with the request's body, after this handler
+			if err := renewals(caller); err != nil {
+				cancel(err)
+			}
+		}()
 	}
-	var beating sync.WaitGroup
-	beating.Go(func() { s.heartbeat(ctx, out, caller, cancel) })
 	err = s.subscribe(ctx, params, s.options.MaxFields, func(ctx context.Context, response []byte) error {
 		if err := s.recheck(ctx, caller); err != nil {
 			return err
@@ -150,7 +156,7 @@ func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, params 
 		err = cause
 	}
 	cancel(errEnded)
-	beating.Wait()
+	beside.Wait()
 	if f, ok := fault.As(err); ok {
 		_ = out.Next(encode(s.failed(ctx, f))) // the client may be gone
 	}
@@ -159,12 +165,15 @@ func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, params 
 
 // heartbeat finds out whether the client is still there and the caller still
 // counts.
-func (s *Server) heartbeat(ctx context.Context, out *sse.Writer, caller *identity.Caller, cancel context.CancelCauseFunc) {
+func (s *Server) heartbeat(ctx context.Context, out *sse.Writer, caller *streamCaller, cancel context.CancelCauseFunc) {
 	ticker := time.NewTicker(heartbeatEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-s.ending:
+			cancel(errDraining)
 			return
 		case <-ticker.C:
 		}
@@ -179,7 +188,8 @@ func (s *Server) heartbeat(ctx context.Context, out *sse.Writer, caller *identit
 	}
 }
 
-func (s *Server) recheck(ctx context.Context, caller *identity.Caller) error {
+func (s *Server) recheck(ctx context.Context, of *streamCaller) error {
+	caller := of.now.Load()
 	if caller == nil {
 		return nil
 	}

@@ -108,20 +108,30 @@ func (k *KeyRing) refresh(ctx context.Context) (err error) {
 	return nil
 }
 
-// Run reads the keys again every 30 s until ctx ends.
+// Run reads the keys again every 30 s, and each second while there are none, until
+// ctx ends.
 func (k *KeyRing) Run(ctx context.Context) error {
-	ticker := time.NewTicker(refreshEvery)
-	defer ticker.Stop()
 	for {
+		wait := refreshEvery
+		if !k.HasKeys() {
+			wait = time.Second
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-time.After(wait):
 			if err := k.Refresh(ctx); err != nil && ctx.Err() == nil {
 				k.logger.ErrorContext(ctx, "refresh of the keys", "error", err)
 			}
 		}
 	}
+}
+
+// HasKeys is whether any token can be good: there are keys that sign and keys that
+// open claims.
+func (k *KeyRing) HasKeys() bool {
+	r := k.current.Load()
+	return r != nil && len(r.signing) > 0 && len(r.claim) > 0
 }
 
 // JWKS returns the public keys as a JSON Web Key Set (RFC 7517), with those that

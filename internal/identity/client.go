@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 )
 
 // Client is the program that a request came from. It is what the network and the
@@ -29,4 +31,32 @@ func WithClient(r *http.Request) *http.Request {
 func ClientFrom(ctx context.Context) Client {
 	c, _ := ctx.Value(clientKey{}).(Client)
 	return c
+}
+
+// headerForwarded is where a proxy says for whom it asks (RFC 7239).
+const headerForwarded = "Forwarded"
+
+// Forward says in a request's headers that it is made for this client.
+func (c Client) Forward(h http.Header) {
+	h.Set("User-Agent", c.UserAgent)
+	if ip, err := netip.ParseAddr(c.IP); err == nil {
+		node := ip.String()
+		if ip.Is6() {
+			node = "[" + node + "]"
+		}
+		h.Set(headerForwarded, `for="`+node+`"`)
+	}
+}
+
+// WithForwardedClient is WithClient behind a proxy of ours, for which nobody else
+// can speak: the client is the one that its Forward names.
+func WithForwardedClient(r *http.Request) *http.Request {
+	c := Client{UserAgent: r.UserAgent()}
+	node, ok := strings.CutPrefix(r.Header.Get(headerForwarded), `for="`)
+	if node, closed := strings.CutSuffix(node, `"`); ok && closed {
+		if ip, err := netip.ParseAddr(strings.Trim(node, "[]")); err == nil {
+			c.IP = ip.String()
+		}
+	}
+	return r.WithContext(context.WithValue(r.Context(), clientKey{}, c))
 }

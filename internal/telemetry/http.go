@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// probes are asked every few seconds, by machines: only their failures matter.
+var probes = map[string]bool{"/healthz": true, "/health": true, "/readyz": true}
+
 // Middleware gives each request an id (a well-formed inbound X-Request-Id is
 // kept), answers it in the same header, turns a panic into a logged 500 and
 // writes one access line at the end. Bodies, query strings and headers are never
@@ -35,7 +38,11 @@ func Middleware(logger *slog.Logger, next http.Handler) http.Handler {
 					http.Error(rec, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 				}
 			}
-			logger.InfoContext(ctx, "request",
+			level := slog.LevelInfo
+			if probes[r.URL.Path] && rec.statusOrOK() == http.StatusOK {
+				level = slog.LevelDebug
+			}
+			logger.Log(ctx, level, "request",
 				"method", r.Method,
 				"path", r.URL.Path,
 				"status", rec.statusOrOK(),

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/graph"
+	"github.com/tradesage/tradesage/graph/router"
+	"github.com/tradesage/tradesage/graph/subgraph"
+	"github.com/tradesage/tradesage/internal/events"
+	"github.com/tradesage/tradesage/internal/permission"
+	"github.com/tradesage/tradesage/internal/session"
+	"github.com/tradesage/tradesage/internal/tenant"
+	"github.com/tradesage/tradesage/internal/user"
+	authgraph "github.com/tradesage/tradesage/subgraphs/auth"
+	sessiongraph "github.com/tradesage/tradesage/subgraphs/session"
+	tenantgraph "github.com/tradesage/tradesage/subgraphs/tenant"
+	usergraph "github.com/tradesage/tradesage/subgraphs/user"
+	"github.com/tradesage/tradesage/web"
+)
+
+// buildSubgraphs makes the domains of the subgraphs that this process serves, with
+// the logins of those alone, and starts what they do in the background.
+func (a *app) buildSubgraphs(ctx, background context.Context, m mode, who verification) error {
+	parts := a.config.Parts
+	if len(parts.subgraphs()) == 0 {
+		return a.follow(ctx, background, who)
+	}
+	hub, err := events.New(events.Options{Redis: a.redis, Logger: a.logger, Metrics: a.registry})
+	if err != nil {
+		return err
+	}
+	serving := subgraph.Options{
+		Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck,
+		AllowMutations: who.revocations.AllowMutations, Logger: a.logger,
+	}
+	permissions := a.permissions(who.revocations)
+	schemas := map[string]graphql.ExecutableSchema{}
+	work := []part{{"live events", hub.Run}} // begins when revocations are known
+	if parts.serves("auth") || parts.serves("tenant") {
+		if err := a.buildTenants(background, permissions, hub); err != nil {
+			return err
+		}
+		schemas["tenant"] = tenantgraph.New(a.tenants)
+	}
+	if parts.serves("auth") || parts.serves("user") {
+		users, err := a.buildUsers(permissions, who.revocations, hub)
+		if err != nil {
+			return err
+		}
+		schemas["user"] = usergraph.New(users, permissions)
+		if parts.serves("auth") {
+			if err := a.buildAuth(ctx, background, who.revocations); err != nil {
+				return err
+			}
+			schemas["auth"] = authgraph.New(a.auth)
+			follows, err := a.buildJobs(m, users, hub)
+			if err != nil {
+				return err
+			}
+			serving.Mutated = follows.relay.Nudge // what a mutation announces is on its way at once
+			a.checks = append(a.checks, follows.checks()...)
+			work = append(work, part{"outbox relay", follows.relay.Run}, part{"jobs", follows.queue.Run})
+		}
+	}
+	schemas["session"] = sessiongraph.New(session.NewSessions(session.SessionsOptions{
+		Store: a.db.Store(db.ServiceSession), Permissions: permissions, Live: who.live, Revocations: who.revocations, Events: hub,
+	}))
+	a.local = map[string]*subgraph.Server{}
+	for _, name := range parts.subgraphs() {
+		a.local[name] = subgraph.New(name, schemas[name], serving)
+	}
+	if err := a.follow(ctx, background, who); err != nil {
+		return err
+	}
+	for _, p := range work {
+		a.run(background, p.name, p.run)
+	}
+	return nil
+}
+
+// part is something that a process does in the background.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+// permissions answers what callers may do, from their tenants' own rows.
+func (a *app) permissions(revocations *session.Revocations) *permission.Permissions {
+	permissions := permission.New(permission.Options{Store: a.db.Store(a.login()), Following: revocations.Healthy})
+	revocations.OnRevoked(func(r session.Revocation) {
+		if r.Kind == session.KindPermissions || r.Kind == session.KindUser {
+			permissions.Drop(r.Tenant, r.Subject)
+		}
+	})
+	return permissions
+}
+
+// buildTenants makes the tenants; where they are served, blanks are kept ready too.
+func (a *app) buildTenants(background context.Context, permissions *permission.Permissions, hub *events.Hub) error {
+	store := a.db.PlatformStore(db.ServiceTenant)
+	refiller := tenant.NewRefiller(store, a.config.Blanks, a.logger)
+	invitations, err := a.config.invitationMails()
+	if err != nil {
+		return err
+	}
+	if a.tenants, err = tenant.New(tenant.Options{
+		Store: store, Permissions: permissions, Invitations: invitations, Refiller: refiller,
+		Events: hub, Now: time.Now, Logger: a.logger,
+	}); err != nil {
+		return err
+	}
+	if a.config.Parts.serves("tenant") {
+		a.run(background, "refiller", refiller.Run)
+	}
+	return nil
+}
+
+func (a *app) buildUsers(permissions *permission.Permissions, revocations *session.Revocations, hub *events.Hub) (*user.Users, error) {
+	invitations, err := a.config.invitationMails()
+	if err != nil {
+		return nil, err
+	}
+	return user.New(user.Options{
+		Store: a.db.Store(db.ServiceUser), Permissions: permissions, Invitations: invitations, Announcer: revocations,
+		Events: hub, Logger: a.logger,
+	})
+}
+
+// buildRouter puts the router before the subgraphs, be they in this process or not.
+func (a *app) buildRouter(background context.Context, m mode, who verification) error {
+	options := router.Options{
+		Config: graph.Supergraph, Local: map[string]router.LocalSubgraph{}, Remote: map[string]router.Remote{},
+		Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck,
+		AllowMutations: who.revocations.AllowMutations, Streams: router.Streams{Origins: a.config.Origins},
+		FetchTimeout:  a.config.Parts.FetchTimeout,
+		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry,
+	}
+	for name, local := range a.local {
+		options.Local[name] = local
+	}
+	ways, err := a.waysTo(background, a.config.Parts.remote())
+	if err != nil {
+		return err
+	}
+	for name, way := range ways {
+		options.Remote[name] = router.Remote{URL: *a.config.Parts.url(name), Transport: way, Renews: true}
+		a.checks = append(a.checks, a.remoteCheck(name, way))
+	}
+	if a.router, err = router.New(background, options); err != nil {
+		return fmt.Errorf("router: %w", err)
+	}
+	a.streams.Store(a.router)
+	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: a.config.Introspection, Accounts: m.accounts()}); err != nil {
+		return fmt.Errorf("playground: %w", err)
+	}
+	return nil
+}
+
+// waysTo returns how each service is called: with certificates on both sides, or
+// on this machine without.
+func (a *app) waysTo(background context.Context, services []string) (map[string]http.RoundTripper, error) {
+	ways := map[string]http.RoundTripper{}
+	if len(services) == 0 {
+		return ways, nil
+	}
+	certificates, err := a.config.Parts.certificates(serviceRouter, a.logger)
+	if err != nil {
+		return nil, err
+	}
+	for _, service := range services {
+		if certificates == nil {
+			ways[service] = plainTransport()
+			continue
+		}
+		if ways[service], err = certificates.Transport(service); err != nil {
+			return nil, err
+		}
+	}
+	if certificates != nil {
+		a.run(background, "router's certificate", certificates.Run)
+		expiry(a.registry, "router", certificates)
+	}
+	return ways, nil
+}
