@@ -170,10 +170,10 @@ func (h *host) close() {
 }
 
 // serve answers on all listeners until ctx ends, then lets requests that are under
-// way finish within the drain time. make is tried for as long as what the process
+// way finish within the drain time. begin is tried for as long as what the process
 // needs is not there, at most for the configuration's start wait; ready is called
 // once requests are let in.
-func serve(ctx context.Context, c config, s sockets, logger *slog.Logger, make func(context.Context) (*app, error), ready func()) error {
+func serve(ctx context.Context, c config, s sockets, logger *slog.Logger, begin func(context.Context) (*app, error), ready func()) error {
 	ctx, stop := context.WithCancel(ctx)
 	h, err := newHost(ctx, c, s, logger)
 	if err != nil {
@@ -183,7 +183,7 @@ func serve(ctx context.Context, c config, s sockets, logger *slog.Logger, make f
 	defer h.close() // after stop
 	defer stop()
 	h.listen()
-	a, err := h.await(ctx, make)
+	a, err := h.await(ctx, begin)
 	if err != nil {
 		return err
 	}
@@ -215,10 +215,10 @@ const (
 )
 
 // await makes the process as soon as what it needs is there.
-func (h *host) await(ctx context.Context, make func(context.Context) (*app, error)) (*app, error) {
+func (h *host) await(ctx context.Context, begin func(context.Context) (*app, error)) (*app, error) {
 	deadline := time.Now().Add(h.config.StartWait)
 	for pause := firstRetry; ; pause = min(2*pause, longestRetry) {
-		a, err := make(ctx)
+		a, err := begin(ctx)
 		var missing errNotYet
 		if !errors.As(err, &missing) || ctx.Err() != nil {
 			return a, err

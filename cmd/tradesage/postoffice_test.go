@@ -84,7 +84,7 @@ func plainText(m *mail.Message) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	encoding, body := m.Header.Get("Content-Transfer-Encoding"), io.Reader(m.Body)
+	encoding, body := m.Header.Get("Content-Transfer-Encoding"), m.Body
 	if strings.HasPrefix(media, "multipart/") {
 		part, err := multipart.NewReader(m.Body, params["boundary"]).NextRawPart()
 		if err != nil {
