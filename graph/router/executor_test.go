@@ -28,6 +28,8 @@ type subgraph struct {
 	fields   map[string]resolver
 	entities map[string]func(representation object) (any, error)
 
+	feed feed
+
 	mu    sync.Mutex
 	calls []call
 }
@@ -110,8 +112,11 @@ func (s *subgraph) Execute(ctx context.Context, query, operationName string, var
 	}
 	run := &execution{subgraph: s, doc: doc, vars: coerced}
 	root := s.schema.Query
-	if operation.Operation == ast.Mutation {
+	switch operation.Operation {
+	case ast.Mutation:
 		root = s.schema.Mutation
+	case ast.Subscription:
+		root = s.schema.Subscription
 	}
 	data, ok := run.object(ctx, root, object{}, operation.SelectionSet, nil)
 	response := object{"data": data}

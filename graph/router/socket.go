@@ -144,10 +144,14 @@ func (s *socket) initTimedOut() {
 // ping finds out whether the client is still there, and whether the caller still
 // counts where no event asks.
 func (s *socket) ping() {
-	ctx, cancel := context.WithTimeout(s.running, s.router.streams.WriteWithin)
+	// Not s.running: with its end the connection would be cut, and the client would
+	// not hear why.
+	ctx, cancel := context.WithTimeout(s.ctx, s.router.streams.WriteWithin)
 	defer cancel()
 	if err := s.conn.Ping(ctx); err != nil {
-		_ = s.conn.CloseNow()
+		if s.running.Err() == nil {
+			_ = s.conn.CloseNow()
+		}
 		return
 	}
 	// What cannot be told now may be known next time.

@@ -3,7 +3,9 @@ package subgraph
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -30,21 +32,29 @@ type Stream[T any] interface {
 
 // Channel is how a resolver of a subscription returns its stream, or the error of
 // making it. An error of the stream's later on ends the subscription and is shown
-// to the client.
+// to the client; a panic likewise, as INTERNAL.
 func Channel[T any](ctx context.Context, stream Stream[T], err error) (<-chan *T, error) {
 	if err != nil {
 		return nil, err
 	}
 	out := make(chan *T)
+	ended := func(err error) {
+		if end, ok := ctx.Value(endingKey{}).(*ending); ok && ctx.Err() == nil {
+			end.set(err)
+		}
+	}
 	go func() {
 		defer close(out)
 		defer stream.Close()
+		defer func() {
+			if p := recover(); p != nil { // else it would end the process
+				ended(fault.Internal(fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
+			}
+		}()
 		for {
 			event, err := stream.Next(ctx)
 			if err != nil {
-				if end, ok := ctx.Value(endingKey{}).(*ending); ok && ctx.Err() == nil {
-					end.set(err)
-				}
+				ended(err)
 				return
 			}
 			select {

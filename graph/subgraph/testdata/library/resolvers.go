@@ -9,7 +9,10 @@ import (
 )
 
 // Resolvers serves ten books from memory.
-type Resolvers struct{}
+type Resolvers struct {
+	// Added is what bookAdded subscribes to; nil where the tests never come so far.
+	Added func(context.Context) (<-chan *Book, error)
+}
 
 // Query returns the query resolvers.
 func (Resolvers) Query() QueryResolver { return resolvers{} }
@@ -17,8 +20,15 @@ func (Resolvers) Query() QueryResolver { return resolvers{} }
 // Entity returns the entity resolvers.
 func (Resolvers) Entity() EntityResolver { return resolvers{} }
 
-// Subscription returns nothing: the tests never come so far.
-func (Resolvers) Subscription() SubscriptionResolver { return nil }
+// Subscription returns the subscription's resolver.
+func (r Resolvers) Subscription() SubscriptionResolver { return subscriptions{r.Added} }
+
+type subscriptions struct {
+	added func(context.Context) (<-chan *Book, error)
+}
+
+// BookAdded follows what a test adds.
+func (s subscriptions) BookAdded(ctx context.Context) (<-chan *Book, error) { return s.added(ctx) }
 
 type resolvers struct{}
 
