@@ -6,6 +6,7 @@ import (
 	"go/format"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,8 +14,10 @@ import (
 )
 
 // waiting makes lists be rendered by subgraph.Waiting, which starts goroutines
-// only where elements have something to wait for. gqlgen has no setting for it:
-// it starts one for each element always.
+// only where elements have something to wait for: gqlgen starts one for each
+// element always. It also takes out what gqlgen prepares anew in each operation
+// for graphql.UnmarshalInputFromContext, which nothing here calls. gqlgen has a
+// setting for neither.
 type waiting struct {
 	dir    string
 	fields []string
@@ -43,6 +46,10 @@ const (
 	ourCall    = "waiting.MarshalSlice(ctx, sel, len(v), "
 )
 
+// unmarshalers are the lines that make and pass a map of all input types.
+var unmarshalers = regexp.MustCompile(
+	`(?m)^\s*inputUnmarshalMap := graphql\.BuildUnmarshalerMap\([^)]*\)\n|^\s*ctx = graphql\.WithUnmarshalerMap\(ctx, inputUnmarshalMap\)\n`)
+
 // rewrite replaces gqlgen's calls in the written files.
 func (w *waiting) rewrite() error {
 	files, err := filepath.Glob(filepath.Join(w.dir, "*.go"))
@@ -57,6 +64,10 @@ func (w *waiting) rewrite() error {
 		changed := bytes.ReplaceAll(text, []byte(gqlgenCall), []byte(ourCall))
 		if bytes.Contains(changed, []byte("MarshalSliceConcurrently")) {
 			return fmt.Errorf("%s: a list is rendered in a way that is not known here", name)
+		}
+		changed = unmarshalers.ReplaceAll(changed, nil)
+		if bytes.Contains(changed, []byte("nmarshalMap")) {
+			return fmt.Errorf("%s: input types are noted in a way that is not known here", name)
 		}
 		if bytes.Equal(changed, text) {
 			continue

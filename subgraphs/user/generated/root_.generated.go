@@ -884,20 +884,6 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
-	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
-		ec.unmarshalInputAssignRoleInput,
-		ec.unmarshalInputAuditEventFilterInput,
-		ec.unmarshalInputCreateRoleInput,
-		ec.unmarshalInputDeactivateUserInput,
-		ec.unmarshalInputInviteUserInput,
-		ec.unmarshalInputRoleByIDsInput,
-		ec.unmarshalInputTenantByIDsInput,
-		ec.unmarshalInputUnassignRoleInput,
-		ec.unmarshalInputUpdateProfileInput,
-		ec.unmarshalInputUpdateRoleInput,
-		ec.unmarshalInputUserByIDsInput,
-		ec.unmarshalInputUserFilterInput,
-	)
 	first := true
 
 	switch opCtx.Operation.Operation {
@@ -907,7 +893,6 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			var data graphql.Marshaler
 			if first {
 				first = false
-				ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 				data = ec._Query(ctx, opCtx.Operation.SelectionSet)
 			} else {
 				if atomic.LoadInt32(&ec.PendingDeferred) > 0 {
@@ -937,7 +922,6 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 				return nil
 			}
 			first = false
-			ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
 			var buf bytes.Buffer
 			data.MarshalGQL(&buf)
