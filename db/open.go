@@ -98,6 +98,10 @@ func Open(config Config) (*DB, error) {
 	base.MinConns = 0
 	base.MaxConnIdleTime = 5 * time.Minute
 	base.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > idlePing }
+	base.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		registerUUID(c.TypeMap())
+		return nil
+	}
 	// A connection that comes back inside a transaction is closed, not reused.
 	base.AfterRelease = func(c *pgx.Conn) bool { return c.PgConn().TxStatus() == 'I' }
 	return &DB{config: config, base: base, pools: map[string]*pgxpool.Pool{}}, nil
