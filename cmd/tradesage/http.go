@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/pprof"
 	"slices"
@@ -151,15 +152,20 @@ func (a *app) publicHandler(ready http.Handler) http.Handler {
 	return telemetry.Middleware(a.logger, edge(mux))
 }
 
-// edge sets what every answer of the public listener carries, and notes whom
-// each request comes from; a page that needs another policy sets its own.
+// everywhere is what every answer of the public listener carries; a page that
+// needs another policy sets its own. All answers share the values.
+var everywhere = http.Header{
+	"X-Content-Type-Options":  {"nosniff"},
+	"X-Frame-Options":         {"DENY"},
+	"Referrer-Policy":         {"no-referrer"},
+	"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'"},
+}
+
+// edge sets what every answer carries, and notes whom each request comes from.
 func edge(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		maps.Copy(h, everywhere)
 		tellHTTPSOnly(h, r.TLS)
 		next.ServeHTTP(w, identity.WithClient(r))
 	})

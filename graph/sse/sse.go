@@ -30,7 +30,11 @@ const writeWithin = 10 * time.Second
 // Accepted reports whether the request prefers a stream: it accepts one, and
 // names no other type before it.
 func Accepted(req *http.Request) bool {
-	first, _, _ := strings.Cut(strings.Join(req.Header.Values("Accept"), ","), ",")
+	accept := req.Header.Values("Accept")
+	if len(accept) == 0 {
+		return false
+	}
+	first, _, _ := strings.Cut(strings.Join(accept, ","), ",")
 	media, _, err := mime.ParseMediaType(first)
 	return err == nil && media == MediaType
 }

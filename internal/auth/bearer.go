@@ -21,17 +21,22 @@ func BearerToken(r *http.Request) (string, error) {
 		return "", fault.Unauthenticated("there must be one Authorization header")
 	}
 	scheme, token, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" || strings.ContainsFunc(token, notToken68) {
+	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" || !isToken68(token) {
 		return "", fault.Unauthenticated("the Authorization header must be: Bearer <access token>")
 	}
 	return token, nil
 }
 
-// notToken68 is for RFC 9110, section 11.2.
-func notToken68(c rune) bool {
-	switch {
-	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.ContainsRune("-._~+/=", c):
-		return false
+// isToken68 reports whether all characters are of RFC 9110, section 11.2. It
+// looks at bytes, on each request.
+func isToken68(token string) bool {
+	for i := range len(token) {
+		switch c := token[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9',
+			c == '-', c == '.', c == '_', c == '~', c == '+', c == '/', c == '=':
+		default:
+			return false
+		}
 	}
 	return true
 }

@@ -42,13 +42,13 @@ func Middleware(logger *slog.Logger, next http.Handler) http.Handler {
 			if probes[r.URL.Path] && rec.statusOrOK() == http.StatusOK {
 				level = slog.LevelDebug
 			}
-			logger.Log(ctx, level, "request",
-				"method", r.Method,
-				"path", r.URL.Path,
-				"status", rec.statusOrOK(),
-				"bytes", rec.bytes,
-				"duration", time.Since(start),
-				"remote", r.RemoteAddr,
+			logger.LogAttrs(ctx, level, "request",
+				slog.String("method", r.Method),
+				slog.String("path", r.URL.Path),
+				slog.Int("status", rec.statusOrOK()),
+				slog.Int64("bytes", rec.bytes),
+				slog.Duration("duration", time.Since(start)),
+				slog.String("remote", r.RemoteAddr),
 			)
 		}()
 		next.ServeHTTP(rec, r.WithContext(ctx))
