@@ -185,11 +185,7 @@ func (x *exchange) run(ctx context.Context, request request) {
 	out := buffers.Get().(*bytes.Buffer)
 	out.Reset()
 	defer putBuffer(out)
-	if _, err := r.resolver.ArenaResolveGraphQLResponse(r.resolveContext(ctx, op, variables), op.response, out); err != nil {
-		x.refuse(ctx, http.StatusInternalServerError, outcomeFailed, fault.Internal(err))
-		return
-	}
-	response, failed, err := r.clientResponse(ctx, out.Bytes())
+	response, failed, err := r.respond(ctx, op, variables, out)
 	if err != nil {
 		x.refuse(ctx, http.StatusInternalServerError, outcomeFailed, err)
 		return
@@ -222,10 +218,7 @@ func (r *Router) bind(ctx context.Context, request request) (*operation, *astjso
 // execute runs a query or mutation and returns a response of its own memory.
 func (r *Router) execute(ctx context.Context, op *operation, variables *astjson.Value) (response []byte, failed bool, _ error) {
 	var out bytes.Buffer
-	if _, err := r.resolver.ArenaResolveGraphQLResponse(r.resolveContext(ctx, op, variables), op.response, &out); err != nil {
-		return nil, true, fault.Internal(err)
-	}
-	return r.clientResponse(ctx, out.Bytes())
+	return r.respond(ctx, op, variables, &out)
 }
 
 // refuseOperation answers an operation that was understood as a request and not

@@ -43,7 +43,9 @@ type operation struct {
 	variables variables
 	// trigger is set for a subscription.
 	trigger *trigger
-	hash    uint64
+	// direct is set where the engine is not needed.
+	direct *direct
+	hash   uint64
 }
 
 // toolkit holds the engine's stateful, reusable parts; one goroutine at a time.
@@ -190,6 +192,9 @@ func (r *Router) plan(d *document, key planKey) (*operation, error) {
 		return nil, err
 	}
 	r.attachSources(op.response.Fetches)
+	if op.trigger == nil {
+		op.direct = newDirect(op.response)
+	}
 	return op, nil
 }
 

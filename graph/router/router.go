@@ -31,6 +31,17 @@ type LocalSubgraph interface {
 	Execute(ctx context.Context, query, operationName string, variables []byte) []byte
 }
 
+// ExactSubgraph is a LocalSubgraph that keeps to its schema by construction, as a
+// generated executor does. The router hands its answers to clients as they are
+// where nothing is left to do on them.
+type ExactSubgraph interface {
+	LocalSubgraph
+	// ExecuteExact is Execute, and tells whether the response has no errors: it is
+	// then {"data":…} with the selected fields, in their order and of their types.
+	// A response with errors has them first.
+	ExecuteExact(ctx context.Context, query, operationName string, variables []byte) (response []byte, clean bool)
+}
+
 // LocalStreams is a LocalSubgraph with subscriptions.
 type LocalStreams interface {
 	// Subscribe runs one subscription and hands each response, a whole one as JSON,
@@ -110,7 +121,9 @@ type Router struct {
 	cache    *otter.Cache[planKey, *entry]
 	tools    sync.Pool // of *toolkit
 	resolver *resolve.Resolver
-	sources  map[string]fetcher
+	// slots are taken by what runs.
+	slots   chan struct{}
+	sources map[string]fetcher
 	// hasRemote is whether any subgraph needs the client's token passed on.
 	hasRemote bool
 	log       *slog.Logger
@@ -144,6 +157,7 @@ func New(ctx context.Context, options Options) (*Router, error) {
 		graph:   graph,
 		log:     options.Logger,
 		metrics: newMetrics(),
+		slots:   make(chan struct{}, options.MaxConcurrent),
 	}
 	r.tools.New = func() any { return newToolkit() }
 	if err := r.metrics.register(options.Metrics); err != nil {

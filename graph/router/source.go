@@ -45,7 +45,20 @@ var _ resolve.DataSource = (*source)(nil)
 
 // Load runs the fetch. The headers of the engine are not used: what a remote
 // subgraph needs travels in ctx.
-func (s *source) Load(ctx context.Context, _ http.Header, input []byte) (data []byte, _ error) {
+func (s *source) Load(ctx context.Context, _ http.Header, input []byte) ([]byte, error) {
+	return s.load(ctx, input, s.fetcher.fetch), nil
+}
+
+// loadExact runs the fetch on its subgraph, known to be exact.
+func (s *source) loadExact(ctx context.Context, subgraph ExactSubgraph, input []byte) (data []byte, clean bool) {
+	data = s.load(ctx, input, func(ctx context.Context, query string, variables []byte) (answer []byte) {
+		answer, clean = subgraph.ExecuteExact(ctx, query, "", variables)
+		return answer
+	})
+	return data, clean
+}
+
+func (s *source) load(ctx context.Context, input []byte, fetch func(context.Context, string, []byte) []byte) (data []byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.ErrorContext(ctx, "panic in fetch",
@@ -56,18 +69,18 @@ func (s *source) Load(ctx context.Context, _ http.Header, input []byte) (data []
 	request, ok := readFetchInput(input)
 	if !ok {
 		s.log.ErrorContext(ctx, "unreadable fetch input", "subgraph", s.subgraph)
-		return s.failure(fault.CodeInternal, internalMessage), nil
+		return s.failure(fault.CodeInternal, internalMessage)
 	}
 	query, err := s.decodeQuery(request.query)
 	if err != nil {
 		s.log.ErrorContext(ctx, "unreadable fetch query", "subgraph", s.subgraph, "error", err)
-		return s.failure(fault.CodeInternal, internalMessage), nil
+		return s.failure(fault.CodeInternal, internalMessage)
 	}
-	response := s.fetcher.fetch(ctx, query, request.definedVariables())
+	response := fetch(ctx, query, request.definedVariables())
 	if len(response) == 0 {
-		return s.failure(fault.CodeUnavailable, "the "+s.subgraph+" service does not answer"), nil
+		return s.failure(fault.CodeUnavailable, "the "+s.subgraph+" service does not answer")
 	}
-	return response, nil
+	return response
 }
 
 // LoadWithFiles refuses: uploads are no part of the API.
@@ -89,7 +102,7 @@ func (s *source) decodeQuery(raw []byte) (string, error) {
 
 // failure renders a response without data and with one error.
 func (s *source) failure(code fault.Code, message string) []byte {
-	out := appendJSONString([]byte(`{"data":null,"errors":[{"message":`), message)
+	out := appendJSONString([]byte(errorsFirst+`[{"message":`), message)
 	if len(s.path) > 0 {
 		out = append(out, `,"path":[`...)
 		for i, element := range s.path {
@@ -100,7 +113,7 @@ func (s *source) failure(code fault.Code, message string) []byte {
 		}
 		out = append(out, ']')
 	}
-	return fmt.Appendf(out, `,"extensions":{"code":%q}}]}`, code)
+	return fmt.Appendf(out, `,"extensions":{"code":%q}}],"data":null}`, code)
 }
 
 // attachSources gives each fetch of a finished plan its source. Introspection

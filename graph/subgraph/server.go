@@ -116,13 +116,22 @@ const maxTokens = 20_000
 // errors included; variables is a JSON object or empty. The caller's identity is
 // taken from ctx. It returns nil only if ctx ended first.
 func (s *Server) Execute(ctx context.Context, query, operationName string, variables []byte) []byte {
+	response, _ := s.ExecuteExact(ctx, query, operationName, variables)
+	return response
+}
+
+// ExecuteExact is Execute, and tells whether there are no errors: the response is
+// then {"data":…} alone, with the fields as they were selected. Errors come before
+// the data.
+func (s *Server) ExecuteExact(ctx context.Context, query, operationName string, variables []byte) (_ []byte, clean bool) {
 	params := &graphql.RawParams{Query: query, OperationName: operationName}
 	if len(variables) > 0 {
 		if err := decodeObject(variables, &params.Variables); err != nil {
-			return encode(s.failed(ctx, fault.InvalidInput("variables", "variables are not a JSON object")))
+			return encode(s.failed(ctx, fault.InvalidInput("variables", "variables are not a JSON object"))), false
 		}
 	}
-	return encode(s.run(ctx, params, noLimit))
+	response := s.run(ctx, params, noLimit)
+	return encode(response), response != nil && plain(response)
 }
 
 // noLimit leaves counting fields to the router.
@@ -167,19 +176,24 @@ func (s *Server) failed(ctx context.Context, err error) *graphql.Response {
 	return &graphql.Response{Errors: gqlerror.List{s.present(ctx, err)}}
 }
 
+// plain is a response of data alone.
+func plain(response *graphql.Response) bool {
+	return len(response.Errors) == 0 && len(response.Extensions) == 0 && len(response.Data) > 0
+}
+
 // encode renders a response; without errors the data is not encoded again.
 func encode(response *graphql.Response) []byte {
 	if response == nil {
 		return nil
 	}
-	if len(response.Errors) == 0 && len(response.Extensions) == 0 && len(response.Data) > 0 {
+	if plain(response) {
 		out := make([]byte, 0, len(response.Data)+len(`{"data":}`))
 		out = append(out, `{"data":`...)
 		return append(append(out, response.Data...), '}')
 	}
 	out, err := json.Marshal(response)
 	if err != nil { // a custom scalar that writes no JSON
-		return []byte(`{"data":null,"errors":[{"message":"internal error","extensions":{"code":"INTERNAL"}}]}`)
+		return []byte(`{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL"}}],"data":null}`)
 	}
 	return out
 }
