@@ -132,12 +132,12 @@ func TestAuditEvents(t *testing.T) {
 		want   []string
 	}{
 		"by action":  {user.AuditEventFilterInput{Action: ptr("role.create")}, []string{"c", "b", "a"}},
-		"by actor":   {user.AuditEventFilterInput{Actor: &c.trader}, []string{c.trader.String()}},
+		"by actor":   {user.AuditEventFilterInput{ActorID: &c.trader}, []string{c.trader.String()}},
 		"too early":  {user.AuditEventFilterInput{To: ptr(time.Now().Add(-time.Hour))}, []string{}},
 		"too late":   {user.AuditEventFilterInput{From: ptr(time.Now().Add(time.Hour))}, []string{}},
 		"by rubbish": {user.AuditEventFilterInput{Action: ptr("a\x00")}, []string{}},
 		"all of it": {user.AuditEventFilterInput{
-			Action: ptr("role.create"), Actor: &c.admin, From: ptr(time.Now().Add(-time.Hour)), To: ptr(time.Now().Add(time.Hour)),
+			Action: ptr("role.create"), ActorID: &c.admin, From: ptr(time.Now().Add(-time.Hour)), To: ptr(time.Now().Add(time.Hour)),
 		}, []string{"c", "b", "a"}},
 	} {
 		if diff := cmp.Diff(test.want, targets(&test.filter)); diff != "" {

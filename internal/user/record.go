@@ -51,8 +51,8 @@ type AuditEventEdge = page.Edge[*AuditEvent]
 
 // AuditEventFilterInput keeps the events that fit all of it; nil fits all.
 type AuditEventFilterInput struct {
-	Action *string
-	Actor  *uuid.UUID
+	Action  *string
+	ActorID *uuid.UUID
 	// From is included, To is not.
 	From, To *time.Time
 }
@@ -75,7 +75,7 @@ func (u *Users) AuditEvents(ctx context.Context, args page.Args, filter *AuditEv
 		return nil, err
 	}
 	if filter != nil {
-		params.Action, params.ActorID = storable(filter.Action), filter.Actor
+		params.Action, params.ActorID = storable(filter.Action), filter.ActorID
 		params.FromTime, params.ToTime = filter.From, filter.To
 	}
 	rows, err := u.store.Tenant(caller.Tenant).ListAuditEvents(ctx, params)

@@ -1106,7 +1106,7 @@ input AuditEventFilterInput {
   "What was done, as \"user.invite\"."
   action: String
   "The id of who did it."
-  actor: ID
+  actorId: ID
   "The earliest moment to keep."
   from: DateTime
   "The moment before which to keep."
