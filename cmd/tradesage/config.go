@@ -104,7 +104,8 @@ type config struct {
 	Origins         []string      `name:"origin" env:"TRADESAGE_ORIGINS" help:"Hosts, beside this one's own, whose pages may open a WebSocket, as console.example or *.example."`
 	AllowUnhardened bool          `env:"TRADESAGE_ALLOW_UNHARDENED" help:"Serve even though the database lacks protections. Each is named in the log and in /readyz."`
 	StartWait       time.Duration `env:"TRADESAGE_START_WAIT" default:"1m" help:"How long to wait at the start for what is not there yet, as the database or its schema. Meanwhile /readyz names it."`
-	DrainTime       time.Duration `env:"TRADESAGE_DRAIN_TIME" default:"10s" help:"How long requests may go on after a signal to end."`
+	DrainDelay      time.Duration `env:"TRADESAGE_DRAIN_DELAY" default:"5s" help:"How long, after a signal to end, requests are still taken while /readyz answers 503 already, 0s to 5m: longer than a load balancer takes to notice. A second signal ends at once."`
+	DrainTime       time.Duration `env:"TRADESAGE_DRAIN_TIME" default:"10s" help:"How long requests that are under way may go on after that."`
 
 	Parts    servicesConfig `embed:""`
 	TLS      tlsConfig      `embed:""`
@@ -140,6 +141,9 @@ func (c *config) validate() error {
 	}
 	if c.Blanks < 0 || c.Blanks > 1000 {
 		return fmt.Errorf("TRADESAGE_BLANKS: %d is not between 0 and 1000", c.Blanks)
+	}
+	if t := c.DrainDelay; t < 0 || t > 5*time.Minute {
+		return fmt.Errorf("TRADESAGE_DRAIN_DELAY: %s is not between 0s and 5m", t)
 	}
 	if t := c.Identity.AccessTTL; t < time.Minute || t > time.Hour {
 		return fmt.Errorf("TRADESAGE_ACCESS_TOKEN_TTL: %s is not between 1m and 1h", t)

@@ -29,7 +29,9 @@ type host struct {
 	metrics  *door
 	services map[string]*door
 	// missing is what the process waits for.
-	missing    atomic.Pointer[string]
+	missing atomic.Pointer[string]
+	// leaving is set once the process is about to end.
+	leaving    atomic.Bool
 	failed     chan error
 	background sync.WaitGroup
 }
@@ -93,24 +95,28 @@ func (h *host) waiting() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", live)
 	mux.HandleFunc("GET /health", live)
-	answer := func(w http.ResponseWriter, body any) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_ = json.NewEncoder(w).Encode(body) // the client may be gone
-	}
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, map[string]any{"ready": false, "checks": map[string]checkResult{
-			"start": {OK: false, Needed: true, Missing: []string{*h.missing.Load()}},
-		}})
-	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { notReady(w, "start", *h.missing.Load()) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, map[string]any{"errors": []any{map[string]any{
+		unavailable(w, map[string]any{"errors": []any{map[string]any{
 			"message": "this server is starting; try again shortly", "extensions": map[string]any{"code": fault.CodeUnavailable},
 		}}})
 	})
 	return edge(mux)
+}
+
+// notReady is the answer of /readyz without looking at anything.
+func notReady(w http.ResponseWriter, check, missing string) {
+	unavailable(w, map[string]any{"ready": false, "checks": map[string]checkResult{
+		check: {OK: false, Needed: true, Missing: []string{missing}},
+	}})
+}
+
+func unavailable(w http.ResponseWriter, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_ = json.NewEncoder(w).Encode(body) // the client may be gone
 }
 
 // waitFor says what is missing.
@@ -118,14 +124,36 @@ func (h *host) waitFor(what string) { h.missing.Store(&what) }
 
 // open lets requests in.
 func (h *host) open(a *app) {
-	ready := readyHandler(a.checks, a.logger)
+	ready := h.staying(readyHandler(a.checks, a.logger))
 	h.metrics.lead(metricsHandler(prometheus.Gatherers{h.registry, a.registry}, ready))
 	for name, d := range h.services {
-		d.lead(a.serviceHandler(a.local[name], ready))
+		d.lead(h.goElsewhere(a.serviceHandler(a.local[name], ready)))
 	}
 	if h.public != nil {
-		h.public.lead(a.publicHandler(ready))
+		h.public.lead(h.goElsewhere(a.publicHandler(ready)))
 	}
+}
+
+// staying is /readyz: not ready any more once the process is about to end.
+func (h *host) staying(ready http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.leaving.Load() {
+			notReady(w, "end", "this process is about to end")
+			return
+		}
+		ready.ServeHTTP(w, r)
+	})
+}
+
+// goElsewhere asks clients, once the process is about to end, to open their next
+// connection elsewhere. In HTTP/2 it becomes a GOAWAY that lets requests finish.
+func (h *host) goElsewhere(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // listen begins to answer.
@@ -169,8 +197,9 @@ func (h *host) close() {
 	h.background.Wait()
 }
 
-// serve answers on all listeners until ctx ends, then lets requests that are under
-// way finish within the drain time. begin is tried for as long as what the process
+// serve answers on all listeners until ctx ends. Then it goes on for the drain
+// delay, in which load balancers see that it is not ready any more, and lets
+// requests that are under way finish within the drain time. begin is tried for as long as what the process
 // needs is not there, at most for the configuration's start wait; ready is called
 // once requests are let in.
 func serve(ctx context.Context, c config, s sockets, logger *slog.Logger, begin func(context.Context) (*app, error), ready func()) error {
@@ -194,7 +223,13 @@ func serve(ctx context.Context, c config, s sockets, logger *slog.Logger, begin 
 	case err = <-h.failed:
 	case err = <-a.broken:
 	case <-ctx.Done():
-		logger.InfoContext(ctx, "draining", "for_at_most", c.DrainTime.String())
+		logger.InfoContext(ctx, "draining", "requests_taken_for", c.DrainDelay.String(), "for_at_most", c.DrainTime.String())
+		h.leaving.Store(true)
+		select {
+		case err = <-h.failed:
+		case err = <-a.broken:
+		case <-time.After(c.DrainDelay):
+		}
 	}
 	return errors.Join(err, h.drain(ctx, a))
 }

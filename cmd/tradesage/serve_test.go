@@ -18,6 +18,7 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 	for name, bad := range map[string]string{
 		"TRADESAGE_DATABASE_URL": "", "TRADESAGE_DATABASE_SECRET": "c2hvcnQ=", "TRADESAGE_MASTER_KEY": "not base64!",
 		"TRADESAGE_REDIS_URL": "", "TRADESAGE_PUBLIC_URL": "ftp://x", "TRADESAGE_BLANKS": "-1", "TRADESAGE_ACCESS_TOKEN_TTL": "1s",
+		"TRADESAGE_DRAIN_DELAY": "1h",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

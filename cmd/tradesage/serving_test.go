@@ -27,6 +27,7 @@ func settings(e *dbtest.Env) map[string]string {
 		"TRADESAGE_REDIS_URL":       url,
 		"TRADESAGE_BLANKS":          "2",
 		"TRADESAGE_LOG_FORMAT":      "text",
+		"TRADESAGE_DRAIN_DELAY":     "0s",
 		"TRADESAGE_DRAIN_TIME":      "2s",
 		"TRADESAGE_START_WAIT":      "0s",
 	}
