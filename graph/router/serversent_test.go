@@ -146,7 +146,7 @@ func TestRemoteSubscriptions(t *testing.T) {
 			t.Cleanup(server.Close)
 			l := newLiveShop(t, func(s *shop) {
 				delete(s.options.Local, "users")
-				s.options.URLs = map[string]string{"users": server.URL}
+				s.options.Remote = map[string]router.Remote{"users": {URL: server.URL}}
 				s.options.Authenticate = nil
 			})
 			s := l.stream(t, "Bearer abc", `subscription { userRenamed { name reviewCount } }`)
@@ -175,8 +175,8 @@ func TestRemoteSubscriptionsEnd(t *testing.T) {
 	t.Cleanup(server.Close)
 	l := newLiveShop(t, func(s *shop) {
 		delete(s.options.Local, "users")
-		s.options.URLs = map[string]string{"users": server.URL}
-		s.options.HTTPClient = &http.Client{Timeout: 50 * time.Millisecond} // bounds fetches, not streams
+		s.options.Remote = map[string]router.Remote{"users": {URL: server.URL}}
+		s.options.FetchTimeout = 50 * time.Millisecond // not of streams
 	})
 	w := l.dial(t, "")
 	w.subscribe("s", renamed)
