@@ -3,15 +3,20 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tradesage/tradesage/internal/backing"
+	"github.com/tradesage/tradesage/internal/dbtest"
 )
 
 // traffic asks one thing again and again, and keeps how each answer was.
@@ -210,4 +215,80 @@ func TestAServiceIsKilledUnderLoad(t *testing.T) {
 func (s *stack) restart(t *testing.T, service string) *process {
 	t.Helper()
 	return serveWith(t, s.settings[service])
+}
+
+// ownDatabases are databases that a test may stop.
+type ownDatabases struct{ dir string }
+
+func (o ownDatabases) start(t *testing.T, postgres bool) *backing.Services {
+	t.Helper()
+	dir := o.dir + "/redis"
+	if postgres {
+		dir = o.dir + "/postgres"
+	}
+	services, err := backing.Start(t.Context(), backing.Options{Dir: dir, Postgres: postgres, Redis: !postgres})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = services.Close() }) // closed already where the test went well
+	return services
+}
+
+func closeServices(t *testing.T, services *backing.Services) {
+	t.Helper()
+	if err := services.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Redis and PostgreSQL are stopped and come back while requests run. The processes
+// stay, nobody is signed out, and no answer is anything but right or UNAVAILABLE.
+func TestDatabasesRestartUnderLoad(t *testing.T) {
+	t.Parallel()
+	own := ownDatabases{dataFolder(t)}
+	postgres, redis := own.start(t, true), own.start(t, false)
+	common := map[string]string{
+		"TRADESAGE_DATABASE_URL":    postgres.PostgresURL("nobody", "", "tradesage"),
+		"TRADESAGE_DATABASE_SECRET": base64.StdEncoding.EncodeToString(dbtest.Secret), "TRADESAGE_MASTER_KEY": masterKey,
+		"TRADESAGE_REDIS_URL": redis.RedisURL(), "TRADESAGE_BLANKS": "2", "TRADESAGE_LOG_FORMAT": "text",
+	}
+	cmd := exec.CommandContext(t.Context(), binary(t), "migrate")
+	cmd.Env = []string{
+		"TRADESAGE_DATABASE_URL=" + common["TRADESAGE_DATABASE_URL"], "TRADESAGE_DATABASE_SECRET=" + common["TRADESAGE_DATABASE_SECRET"],
+		"TRADESAGE_DATABASE_OWNER_SECRET=BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA=", "TRADESAGE_SHARDS=4",
+		"TRADESAGE_DATABASE_ADMIN_URL=" + postgres.PostgresURL("postgres", postgres.SuperuserPassword(), "tradesage"),
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("migrate: %v\n%s", err, out)
+	}
+	s := newStackOn(t, common, true, 1)
+	p := s.system(t)
+	token, _ := p.signIn(t, "owner@acme.test")
+	l := load(t, p, token, meQuery)
+	l.await(t, "traffic", recoverWithin, func(counts map[string]int) bool { return counts[""] > 50 })
+	began := time.Now()
+
+	closeServices(t, redis)
+	l.await(t, "without Redis", recoverWithin, func(counts map[string]int) bool { return counts[""] > 20 })
+	redis = own.start(t, false)
+	l.recovered(t, "Redis")
+
+	closeServices(t, postgres)
+	l.await(t, "without PostgreSQL", recoverWithin, func(counts map[string]int) bool { return counts["UNAVAILABLE"] > 20 })
+	if status, text := p.get(t, p.url+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, `"postgresql":{"ok":false`) {
+		t.Errorf("readyz without PostgreSQL: %d %s", status, text)
+	}
+	postgres = own.start(t, true)
+	l.recovered(t, "PostgreSQL")
+	s.awaitReady(t, s.routers[0])
+	l.end()
+	if counts := l.since(began); !only(counts, "", "UNAVAILABLE") {
+		t.Errorf("%v", counts)
+	}
+	if answer := p.ask(t, token, `mutation { updateProfile(input: {displayName: "Still here"}) { user { displayName } } }`, nil); len(answer.Errors) > 0 {
+		t.Errorf("%+v", answer)
+	}
+	p.interrupt(t)
+	closeServices(t, redis)
+	closeServices(t, postgres)
 }

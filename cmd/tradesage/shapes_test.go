@@ -39,9 +39,10 @@ func everywhere(t *testing.T, test func(*testing.T, *process)) {
 // stack is the system in processes of their own, with databases of its own, and
 // the dev accounts.
 type stack struct {
-	env *dbtest.Env
 	// settings are by service.
 	settings map[string]map[string]string
+	// certs is the folder of the certificates, where there are any.
+	certs    string
 	services map[string]*process
 	routers  []*process
 	mails    string
@@ -52,8 +53,13 @@ type stack struct {
 // needs.
 func newStack(t *testing.T, certificates bool, routers int) *stack {
 	t.Helper()
-	s := &stack{env: dbtest.NewDatabase(t), settings: map[string]map[string]string{}, services: map[string]*process{}}
-	common := settings(s.env)
+	return newStackOn(t, settings(dbtest.NewDatabase(t)), certificates, routers)
+}
+
+// newStackOn is newStack on a migrated database.
+func newStackOn(t *testing.T, common map[string]string, certificates bool, routers int) *stack {
+	t.Helper()
+	s := &stack{settings: map[string]map[string]string{}, services: map[string]*process{}}
 	if err := tradesage.Seed(t.Context(), common); err != nil {
 		t.Fatal(err)
 	}
@@ -61,11 +67,10 @@ func newStack(t *testing.T, certificates bool, routers int) *stack {
 	box := httptest.NewServer(http.HandlerFunc(smtp.box.ServeJSON))
 	t.Cleanup(box.Close)
 	s.mails = box.URL
-	dir := filepath.Join(t.TempDir(), "certs")
 	scheme := "http"
 	if certificates {
-		certs(t, dir)
-		scheme = "https"
+		s.certs, scheme = filepath.Join(t.TempDir(), "certs"), "https"
+		certs(t, s.certs)
 	}
 	for _, service := range []string{"router", "auth", "session", "tenant", "user"} {
 		own := map[string]string{
@@ -84,7 +89,7 @@ func newStack(t *testing.T, certificates bool, routers int) *stack {
 			own["TRADESAGE_SMTP_HOST"], own["TRADESAGE_SMTP_PORT"], own["TRADESAGE_SMTP_PLAINTEXT"] = host, port, "true"
 		}
 		if certificates {
-			own["TRADESAGE_SERVICE_CERTS"] = dir
+			own["TRADESAGE_SERVICE_CERTS"] = s.certs
 			own["TRADESAGE_DATABASE_SECRET"], own["TRADESAGE_MASTER_KEY"] = "", ""
 			own["TRADESAGE_DATABASE_CREDENTIALS_FILE"] = credentialsFile(t, service)
 		}
