@@ -1,6 +1,7 @@
 package router_test
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net/http"
@@ -182,5 +183,54 @@ func TestRemoteSubscriptionsEnd(t *testing.T) {
 	w.subscribe("s", renamed)
 	<-began
 	time.AfterFunc(100*time.Millisecond, func() { _ = w.conn.CloseNow() })
+	<-ended
+}
+
+// A client that renews its token on its socket renews the streams to remote
+// subgraphs with it, and takes them along when it leaves.
+func TestRemoteSubscriptionsAreRenewed(t *testing.T) {
+	t.Parallel()
+	lines, ended := make(chan string, 4), make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Content-Type") != sse.MediaRenewed {
+			t.Errorf("asked with %v", r.Header)
+		}
+		lines <- r.Header.Get("Authorization")
+		body := bufio.NewScanner(r.Body)
+		body.Scan()
+		if !strings.HasPrefix(body.Text(), `{"query":"subscription`) {
+			t.Errorf("the first line is %s", body.Text())
+		}
+		if _, err := sse.NewWriter(w); err != nil {
+			t.Error(err)
+		}
+		for body.Scan() {
+			lines <- body.Text()
+		}
+		close(ended)
+	}))
+	server.Config.Protocols = &http.Protocols{}
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	transport := &http.Transport{Protocols: &http.Protocols{}}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	t.Cleanup(transport.CloseIdleConnections)
+	l := newLiveShop(t, func(s *shop) {
+		delete(s.options.Local, "users")
+		s.options.Remote = map[string]router.Remote{"users": {URL: server.URL, Transport: transport, Renews: true}}
+	})
+	first, caller := l.token(t, nil, time.Hour)
+	w := l.dial(t, first)
+	w.subscribe("s", renamed)
+	if got := <-lines; got != first {
+		t.Errorf("began with %q, want %q", got, first)
+	}
+	later, _ := l.token(t, caller, 2*time.Hour)
+	w.send(`{"type":"ping","payload":{"authorization":"` + later + `"}}`)
+	if got := <-lines; got != `{"authorization":"`+later+`"}` {
+		t.Errorf("renewed with %q, want %q", got, later)
+	}
+	_ = w.conn.CloseNow()
 	<-ended
 }
