@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,17 +156,29 @@ func (s *server) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		conn, err := net.Dial("tcp", s.addr)
-		if err == nil {
-			return conn.Close()
+		if s.ready(ctx) {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			text, _ := os.ReadFile(s.log.Name()) // says why it does not listen
-			return fmt.Errorf("tradesage serve does not listen: %s", text)
+			text, _ := os.ReadFile(s.log.Name()) // says why it is not
+			return fmt.Errorf("tradesage serve is not ready: %s", text)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+func (s *server) ready(ctx context.Context) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+"/readyz", http.NoBody)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 // stopServer ends the program in an orderly way.
