@@ -128,23 +128,42 @@ func (r *report) printChanges(w io.Writer, earlier *report) {
 		fmt.Fprintln(w, "careful: another machine or another size of run")
 	}
 	fmt.Fprintln(w)
-	before := map[string]figure{}
+	before, ran := map[string]figure{}, map[string]bool{}
 	for _, f := range earlier.Figures {
 		before[f.Name] = f
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "WHAT\tBEFORE\tNOW\tCHANGE\t")
+	regressed := 0
 	for _, f := range r.Figures {
 		old, ok := before[f.Name]
-		if !ok || old.Measured == 0 {
+		delete(before, f.Name)
+		group, _, _ := strings.Cut(f.Name, "/")
+		ran[group] = true
+		if !ok || old.Measured == 0 || old.Goal != f.Goal || old.Unit != f.Unit {
 			fmt.Fprintf(t, "%s\t\t%s %s\tnew\t\n", f.Name, number(f.Measured), f.Unit)
 			continue
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s %s\t%+.1f %%\t%s\n", f.Name, number(old.Measured), number(f.Measured), f.Unit,
 			100*(f.Measured/old.Measured-1), judge(old, f))
+		if judge(old, f) == worse {
+			regressed++
+		}
+	}
+	for _, f := range earlier.Figures {
+		group, _, _ := strings.Cut(f.Name, "/")
+		if _, left := before[f.Name]; left && ran[group] {
+			fmt.Fprintf(t, "%s\t%s %s\t\tgone\t\n", f.Name, number(f.Measured), f.Unit)
+		}
 	}
 	_ = t.Flush() // to a person's terminal
+	if regressed > 0 {
+		fmt.Fprintf(w, "\n%d of %d figures are worse by more than %.0f %%\n", regressed, len(r.Figures), 100*regression)
+	}
 }
+
+// worse marks a regression.
+const worse = "REGRESSION"
 
 // judge names a change that is larger than noise.
 func judge(old, now figure) string {
@@ -154,7 +173,7 @@ func judge(old, now figure) string {
 	}
 	switch {
 	case change > regression:
-		return "REGRESSION"
+		return worse
 	case change < -regression:
 		return "better"
 	}
