@@ -89,7 +89,7 @@ var listRules = []rule{
 				case a.Name == "first" || a.Name == "after":
 				case a.Name == "filter" && a.Type.String() == item+"FilterInput":
 				case a.Name == "sort" && ordered && a.Type.Name() == item+"Sort":
-				case a.Type.String() == "ID!": // whose list it is
+				case a.Type.NamedType == "ID": // whose list it is
 				default:
 					o.add(d.Name+"."+f.Name+"("+a.Name+")", "must be filter: %sFilterInput, or sort: %sSort with a default", item, item)
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tradesage/tradesage/graph/subgraph"
+	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/tenant"
 	"github.com/tradesage/tradesage/subgraphs/tenant/generated"
 	"github.com/tradesage/tradesage/subgraphs/tenant/model"
@@ -16,6 +17,10 @@ func (r *mutationResolver) CreateTenant(ctx context.Context, input tenant.Create
 
 func (r *queryResolver) Tenant(ctx context.Context) (*tenant.Tenant, error) {
 	return r.tenants.Current(ctx)
+}
+
+func (r *queryResolver) Tenants(ctx context.Context, first *int, after *string, filter *tenant.TenantFilterInput, sort *tenant.TenantSort) (*page.Connection[*tenant.Tenant], error) {
+	return r.tenants.List(ctx, tenant.List{Args: page.Args{First: first, After: after}, Filter: filter, Sort: sort})
 }
 
 func (r *subscriptionResolver) TenantEvents(ctx context.Context, after *string) (<-chan *tenant.TenantEvent, error) {

@@ -58,8 +58,16 @@ type ComplexityRoot struct {
 		CreateTenant func(childComplexity int, input tenant.CreateTenantInput) int
 	}
 
+	PageInfo struct {
+		EndCursor       func(childComplexity int) int
+		HasNextPage     func(childComplexity int) int
+		HasPreviousPage func(childComplexity int) int
+		StartCursor     func(childComplexity int) int
+	}
+
 	Query struct {
 		Tenant             func(childComplexity int) int
+		Tenants            func(childComplexity int, first *int, after *string, filter *tenant.TenantFilterInput, sort *tenant.TenantSort) int
 		__resolve__service func(childComplexity int) int
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
 	}
@@ -75,6 +83,16 @@ type ComplexityRoot struct {
 		Name      func(childComplexity int) int
 		Slug      func(childComplexity int) int
 		State     func(childComplexity int) int
+	}
+
+	TenantConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	TenantEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	TenantEvent struct {
@@ -177,12 +195,48 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Mutation.CreateTenant(childComplexity, args["input"].(tenant.CreateTenantInput)), true
 
+	case "PageInfo.endCursor":
+		if e.ComplexityRoot.PageInfo.EndCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.EndCursor(childComplexity), true
+	case "PageInfo.hasNextPage":
+		if e.ComplexityRoot.PageInfo.HasNextPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasNextPage(childComplexity), true
+	case "PageInfo.hasPreviousPage":
+		if e.ComplexityRoot.PageInfo.HasPreviousPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasPreviousPage(childComplexity), true
+	case "PageInfo.startCursor":
+		if e.ComplexityRoot.PageInfo.StartCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
 	case "Query.tenant":
 		if e.ComplexityRoot.Query.Tenant == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Query.Tenant(childComplexity), true
+	case "Query.tenants":
+		if e.ComplexityRoot.Query.Tenants == nil {
+			break
+		}
+
+		args, err := ec.field_Query_tenants_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Tenants(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*tenant.TenantFilterInput), args["sort"].(*tenant.TenantSort)), true
 	case "Query._service":
 		if e.ComplexityRoot.Query.__resolve__service == nil {
 			break
@@ -249,6 +303,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Tenant.State(childComplexity), true
+
+	case "TenantConnection.edges":
+		if e.ComplexityRoot.TenantConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantConnection.Edges(childComplexity), true
+	case "TenantConnection.pageInfo":
+		if e.ComplexityRoot.TenantConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantConnection.PageInfo(childComplexity), true
+
+	case "TenantEdge.cursor":
+		if e.ComplexityRoot.TenantEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEdge.Cursor(childComplexity), true
+	case "TenantEdge.node":
+		if e.ComplexityRoot.TenantEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEdge.Node(childComplexity), true
 
 	case "TenantEvent.actor":
 		if e.ComplexityRoot.TenantEvent.Actor == nil {
@@ -430,7 +510,7 @@ type Membership {
 	{Name: "../tenant.graphqls", Input: `extend schema
   @link(
     url: "https://specs.apollo.dev/federation/v2.5"
-    import: ["@key", "@authenticated"]
+    import: ["@key", "@shareable", "@authenticated"]
   )
 
 "A moment in UTC, as 2026-01-31T23:59:59.123456Z (RFC 3339)."
@@ -439,6 +519,22 @@ scalar DateTime @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 type Query {
   "The tenant of the access token."
   tenant: Tenant! @authenticated
+
+  """
+  All tenants. For members of the platform's own tenant with the permission
+  tenants:manage; FORBIDDEN for all others. A page continues in the order in which
+  it began: a cursor of another order is INVALID_INPUT.
+  """
+  tenants(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+    "Keep the tenants that fit all of this; all if left out."
+    filter: TenantFilterInput
+    "The order."
+    sort: TenantSort = CREATED_AT_DESC
+  ): TenantConnection! @authenticated
 }
 
 type Mutation {
@@ -553,6 +649,61 @@ type CreateTenantPayload {
   "The created tenant, ACTIVE unless it is still being set up."
   tenant: Tenant!
 }
+
+"Which tenants to keep. A field that is left out keeps all."
+input TenantFilterInput {
+  """
+  A part of the name, the slug or the domain, upper and lower case alike; at most
+  100 characters.
+  """
+  search: String
+  "The state to be in."
+  state: TenantState
+}
+
+"An order of tenants. Text is compared by code points, upper and lower case alike."
+enum TenantSort {
+  "By the time of creation, the first first."
+  CREATED_AT_ASC
+  "By the time of creation, the last first."
+  CREATED_AT_DESC
+  "By name, from a to z."
+  NAME_ASC
+  "By name, from z to a."
+  NAME_DESC
+  "By slug, from a to z."
+  SLUG_ASC
+  "By slug, from z to a."
+  SLUG_DESC
+}
+
+"A page of tenants."
+type TenantConnection {
+  "The tenants of the page in order, each with its cursor."
+  edges: [TenantEdge!]!
+  "Where the page lies in the list."
+  pageInfo: PageInfo!
+}
+
+"A tenant and its place in the list."
+type TenantEdge {
+  "The tenant."
+  node: Tenant!
+  "The opaque cursor of this tenant, for after."
+  cursor: String!
+}
+
+"Where a page lies in its list."
+type PageInfo @shareable {
+  "Whether there are more items after this page."
+  hasNextPage: Boolean!
+  "Whether there are items before this page."
+  hasPreviousPage: Boolean!
+  "The cursor of the first item; null if the page is empty."
+  startCursor: String
+  "The cursor of the last item; null if the page is empty."
+  endCursor: String
+}
 `, BuiltIn: false},
 	{Name: "../../../federation/directives.graphql", Input: `
 	directive @authenticated on FIELD_DEFINITION | OBJECT | INTERFACE | SCALAR | ENUM
@@ -662,6 +813,20 @@ func (ec *executionContext) childFields_Membership(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type Membership", field.Name)
 }
 
+func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hasNextPage":
+		return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+	case "hasPreviousPage":
+		return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+	case "startCursor":
+		return ec.fieldContext_PageInfo_startCursor(ctx, field)
+	case "endCursor":
+		return ec.fieldContext_PageInfo_endCursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
 func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -678,6 +843,26 @@ func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphq
 		return ec.fieldContext_Tenant_createdAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Tenant", field.Name)
+}
+
+func (ec *executionContext) childFields_TenantConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_TenantConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_TenantConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TenantConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_TenantEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_TenantEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_TenantEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TenantEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_TenantEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
