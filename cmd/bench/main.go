@@ -52,6 +52,7 @@ var benchmarks = []benchmark{
 	{"me", true, measureMe},
 	{"login", true, measureLogin},
 	{"tenants", true, measureTenants},
+	{"live", true, measureLive},
 	{"fleet", true, measureFleet},
 }
 
