@@ -287,7 +287,7 @@ func clientFrame(opcode byte, payload []byte) []byte {
 	if n := len(payload); n < 126 {
 		out = append(out, 0x80|byte(n))
 	} else {
-		out = binary.BigEndian.AppendUint16(append(out, 0x80|126), uint16(n)) //nolint:gosec // our own texts are short
+		out = binary.BigEndian.AppendUint16(append(out, 0x80|126), uint16(n))
 	}
 	return append(append(out, 0, 0, 0, 0), payload...)
 }
