@@ -132,13 +132,19 @@ func (a *app) buildUsers(permissions *permission.Permissions, revocations *sessi
 	})
 }
 
+// guarded are the mutations that check a password, a token or a code.
+var guarded = []string{
+	"login", "refreshSession", "switchTenant", "register", "verifyEmail", "acceptInvitation",
+	"requestPasswordReset", "resetPassword", "changePassword",
+}
+
 // buildRouter puts the router before the subgraphs, be they in this process or not.
 func (a *app) buildRouter(background context.Context, m mode, who verification) error {
 	options := router.Options{
 		Config: graph.Supergraph, Local: map[string]router.LocalSubgraph{}, Remote: map[string]router.Remote{},
 		Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck,
 		AllowMutations: who.revocations.AllowMutations, Streams: router.Streams{Origins: a.config.Origins},
-		FetchTimeout:  a.config.Parts.FetchTimeout,
+		Limits: router.Limits{Guarded: guarded}, FetchTimeout: a.config.Parts.FetchTimeout,
 		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry,
 	}
 	for name, local := range a.local {

@@ -61,6 +61,10 @@ func aPersonSignsInAndReadsTheirOwn(t *testing.T, p *process) {
 				t.Errorf("%s: %+v", query, answer)
 			}
 		}
+		guesses := `mutation { a: login(input: {email: "a@b.test", password: "guess 1"}) { accessToken } ...F } fragment F on Mutation { b: changePassword(input: {currentPassword: "guess 2", newPassword: "x"}) { pending } }`
+		if answer := p.ask(t, "", guesses, nil); answer.code() != "OPERATION_TOO_COMPLEX" {
+			t.Errorf("%+v", answer)
+		}
 		if answer := p.ask(t, token+"x", meQuery, nil); answer.code() != "UNAUTHENTICATED" || answer.Status != http.StatusUnauthorized {
 			t.Errorf("%+v", answer)
 		}

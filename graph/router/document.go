@@ -54,11 +54,11 @@ func (r *Router) parse(text, name string) (*document, error) {
 	if !operation.HasSelections {
 		return nil, fault.InvalidInput("query", "the operation selects nothing")
 	}
-	m := newMeasure(&d.ast)
+	m := newMeasure(&d.ast, r.limits.Guarded)
 	if d.size, err = m.selectionSet(operation.SelectionSet); err != nil {
 		return nil, err
 	}
-	if err := r.limits.checkSize(d.size, len(d.ast.SelectionSets[operation.SelectionSet].SelectionRefs)); err != nil {
+	if err := r.limits.checkSize(d.size, d.kind); err != nil {
 		return nil, err
 	}
 	if m.introspects && !r.options.Introspection {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/lexer"
@@ -29,9 +31,12 @@ type Limits struct {
 	// MaxAliases bounds the aliased fields after fragments are expanded; default
 	// 200.
 	MaxAliases int
-	// MaxRootFields bounds the fields of the operation itself, each of which may be
-	// a fetch of its own; default 50.
+	// MaxRootFields bounds the fields of the operation itself, fragments expanded,
+	// each of which may be a fetch of its own; default 50.
 	MaxRootFields int
+	// Guarded names mutations that check a secret: of all of them an operation holds
+	// one, so that guesses cannot be sent by the dozen. Default none.
+	Guarded []string
 }
 
 func (l Limits) withDefaults() Limits {
@@ -83,7 +88,12 @@ func checkTokens(text string, limit int) error {
 }
 
 // size is what a selection set costs with its fragments expanded.
-type size struct{ fields, aliases, depth int }
+type size struct {
+	fields, aliases, depth int
+	// direct counts the fields of the set itself, guarded those of them that
+	// Limits.Guarded names.
+	direct, guarded int
+}
 
 // measure computes sizes without expanding anything: fragments that spread each
 // other can double the fields at each step, and expanding is what hurts.
@@ -91,12 +101,13 @@ type measure struct {
 	doc       *ast.Document
 	fragments map[int]size
 	open      map[int]bool
+	guarded   []string
 	// introspects is set when __schema or __type is selected.
 	introspects bool
 }
 
-func newMeasure(doc *ast.Document) *measure {
-	return &measure{doc: doc, fragments: map[int]size{}, open: map[int]bool{}}
+func newMeasure(doc *ast.Document, guarded []string) *measure {
+	return &measure{doc: doc, fragments: map[int]size{}, open: map[int]bool{}, guarded: guarded}
 }
 
 func (m *measure) selectionSet(ref int) (size, error) {
@@ -109,6 +120,8 @@ func (m *measure) selectionSet(ref int) (size, error) {
 		total.fields = addSaturating(total.fields, s.fields)
 		total.aliases = addSaturating(total.aliases, s.aliases)
 		total.depth = max(total.depth, s.depth)
+		total.direct = addSaturating(total.direct, s.direct)
+		total.guarded = addSaturating(total.guarded, s.guarded)
 	}
 	return total, nil
 }
@@ -147,6 +160,10 @@ func (m *measure) field(ref int) (size, error) {
 	}
 	total.fields = addSaturating(total.fields, 1)
 	total.depth++
+	total.direct, total.guarded = 1, 0
+	if slices.Contains(m.guarded, string(name)) {
+		total.guarded = 1
+	}
 	return total, nil
 }
 
@@ -175,7 +192,7 @@ func (m *measure) fragment(name ast.ByteSlice) (size, error) {
 }
 
 // checkSize refuses an operation that is beyond the limits.
-func (l Limits) checkSize(s size, rootFields int) error {
+func (l Limits) checkSize(s size, kind ast.OperationType) error {
 	switch {
 	case s.depth > l.MaxDepth:
 		return tooComplex("levels", l.MaxDepth)
@@ -183,8 +200,10 @@ func (l Limits) checkSize(s size, rootFields int) error {
 		return tooComplex("fields", l.MaxFields)
 	case s.aliases > l.MaxAliases:
 		return tooComplex("aliases", l.MaxAliases)
-	case rootFields > l.MaxRootFields:
+	case s.direct > l.MaxRootFields:
 		return tooComplex("root fields", l.MaxRootFields)
+	case kind == ast.OperationTypeMutation && s.guarded > 1:
+		return fault.New(fault.CodeOperationTooComplex, "the operation has more than one field of "+strings.Join(l.Guarded, ", "))
 	}
 	return nil
 }

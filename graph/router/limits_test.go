@@ -16,6 +16,7 @@ func TestLimits(t *testing.T) {
 		s.options.Limits.MaxFields = 40
 		s.options.Limits.MaxAliases = 10
 		s.options.Limits.MaxRootFields = 5
+		s.options.Limits.Guarded = []string{"rename", "orders"}
 	})
 	deep := func(n int) string {
 		return "{ me " + strings.Repeat("{ friend ", n) + "{ id }" + strings.Repeat(" }", n) + " }"
@@ -37,9 +38,14 @@ func TestLimits(t *testing.T) {
 		deep(5):     "more than 6 levels",
 		aliases(10): "",
 		aliases(11): "more than 10 aliases",
-		"{ me {" + strings.Repeat(" id", 39) + "} }":                                                       "",
-		"{ me {" + strings.Repeat(" id", 40) + "} }":                                                       "more than 40 fields",
-		"{ " + strings.Repeat("me { id } ", 5) + "}":                                                       "",
+		"{ me {" + strings.Repeat(" id", 39) + "} }":                                               "",
+		"{ me {" + strings.Repeat(" id", 40) + "} }":                                               "more than 40 fields",
+		"{ " + strings.Repeat("me { id } ", 5) + "}":                                               "",
+		"{ ...F ...F } fragment F on Query {" + strings.Repeat(" me { id }", 3) + " }":             "more than 5 root fields",
+		`mutation { rename(id: "u1", name: "A") { id orders { id } } }`:                            "",
+		`{ a: orders { id } b: orders { id } }`:                                                    "",
+		`mutation { a: rename(id: "u1", name: "A") { id } b: rename(id: "u1", name: "B") { id } }`: "more than one field of rename, orders",
+		`mutation { ...F ... on Mutation { b: rename(id: "u1", name: "B") { id } } } fragment F on Mutation { rename(id: "u1", name: "A") { id } }`: "more than one field of rename, orders",
 		"{ " + strings.Repeat("me { id } ", 6) + "}":                                                       "more than 5 root fields",
 		"{ me { ...F ...F } } fragment F on User {" + strings.Repeat(" id", 25) + "}":                      "more than 40 fields",
 		"{ me { friend { ...F } } } fragment F on User { friend { friend { friend { friend { id } } } } }": "more than 6 levels",
@@ -55,7 +61,7 @@ func TestLimits(t *testing.T) {
 		}
 		wantError(t, got, fault.CodeOperationTooComplex, want)
 	}
-	if calls := len(s.users.Calls()); calls > 5 {
+	if calls := len(s.users.Calls()); calls > 8 {
 		t.Errorf("subgraphs were asked %d times", calls)
 	}
 }
