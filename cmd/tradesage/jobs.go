@@ -132,14 +132,20 @@ func (a *app) kinds(relayed *db.PlatformStore, sender mail.Sender, users *user.U
 		},
 		{ // about a day: a mail server may be away for a night
 			Name: mail.Kind, Queue: queueMail, MaxAttempts: 100, FirstDelay: 2 * time.Second, MaxDelay: 15 * time.Minute, Unique: true,
-			Handle: deliver(sender),
+			Handle: fromPlatform(func(ctx context.Context, body json.RawMessage) error {
+				return refusedForGood(mail.Deliver(ctx, sender, body))
+			}),
+		},
+		{ // likewise
+			Name: tenant.KindInvitationMail, Queue: queueMail, MaxAttempts: 100, FirstDelay: 2 * time.Second, MaxDelay: 15 * time.Minute, Unique: true,
+			Handle: a.mailInvitation(sender),
 		},
 		{
 			Name: housekeeping.Kind, Queue: queueUpkeep, MaxAttempts: 3, Timeout: jobs.MaxTimeout, Every: 10 * time.Minute,
-			Handle: func(ctx context.Context, _ jobs.Job) error {
+			Handle: fromPlatform(func(ctx context.Context, _ json.RawMessage) error {
 				sweeper := housekeeping.New(housekeeping.Options{Store: relayed, Now: time.Now, Logger: a.logger})
 				return errors.Join(sweeper.Sweep(ctx), a.auth.Housekeep(ctx))
-			},
+			}),
 		},
 	}
 }
@@ -155,16 +161,26 @@ func fromPlatform(handle func(context.Context, json.RawMessage) error) jobs.Hand
 	}
 }
 
-// deliver hands a mail to the sender; what the server refuses for good is not
-// sent again.
-func deliver(sender mail.Sender) jobs.Handler {
+// mailInvitation writes and sends the letter of an invitation that a tenant names.
+func (a *app) mailInvitation(sender mail.Sender) jobs.Handler {
 	return func(ctx context.Context, j jobs.Job) error {
-		err := mail.Deliver(ctx, sender, j.Body)
-		if mail.Refused(err) {
+		letter, err := a.tenants.InvitationMail(ctx, j.TenantID, j.Body)
+		if errors.Is(err, tenant.ErrForgedInvitation) {
 			return jobs.Permanent(err)
 		}
-		return err
+		if err != nil || letter == nil {
+			return err
+		}
+		return refusedForGood(mail.Send(ctx, sender, *letter))
 	}
+}
+
+// refusedForGood marks what a mail server will never take: it is not sent again.
+func refusedForGood(err error) error {
+	if mail.Refused(err) {
+		return jobs.Permanent(err)
+	}
+	return err
 }
 
 // buildMail returns the sender that the configuration asks for, or nil.
@@ -217,7 +233,7 @@ func (w work) checks() []check {
 		{"jobs", func(ctx context.Context) (late []string, err error) {
 			counts, err := w.queue.Counts(ctx)
 			for _, c := range counts {
-				if c.Overdue > overdue && (w.mails || c.Kind != mail.Kind) {
+				if c.Overdue > overdue && (w.mails || c.Kind != mail.Kind && c.Kind != tenant.KindInvitationMail) {
 					late = append(late, fmt.Sprintf("%d jobs %s wait, the first for %s", c.Jobs, c.Kind, c.Overdue.Round(time.Second)))
 				}
 			}

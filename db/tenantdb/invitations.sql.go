@@ -55,6 +55,36 @@ func (q *Queries) GetInvitationByCode(ctx context.Context, codeHash []byte) (Get
 	return i, err
 }
 
+const getInvitationLetter = `-- name: GetInvitationLetter :one
+SELECT i.email, i.code_hash, i.expires_at, r.name AS role, coalesce(nullif(u.display_name, ''), u.email, '') AS invited_by
+FROM invitations i
+JOIN roles r ON r.key = i.role_key
+LEFT JOIN users u ON u.id = i.invited_by
+WHERE i.id = $1 AND i.accepted_at IS NULL AND i.expires_at > $2
+`
+
+type GetInvitationLetterRow struct {
+	Email     string
+	CodeHash  []byte
+	ExpiresAt time.Time
+	Role      string
+	InvitedBy string
+}
+
+// What the mail of an open invitation tells. The inviter may be nobody of this tenant.
+func (q *Queries) GetInvitationLetter(ctx context.Context, iD uuid.UUID, at time.Time) (GetInvitationLetterRow, error) {
+	row := q.db.QueryRow(ctx, getInvitationLetter, iD, at)
+	var i GetInvitationLetterRow
+	err := row.Scan(
+		&i.Email,
+		&i.CodeHash,
+		&i.ExpiresAt,
+		&i.Role,
+		&i.InvitedBy,
+	)
+	return i, err
+}
+
 const lockInvitation = `-- name: LockInvitation :one
 SELECT email, role_key, accepted_at FROM invitations WHERE id = $1 FOR UPDATE
 `

@@ -14,7 +14,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Kind is the outbox kind whose body is an encoded Message.
+// Kind is the outbox kind whose body is an encoded Message. Only the platform's own
+// transactions may cause it: whoever could emit it could write anything to anybody.
 const Kind = "mail.send"
 
 // Message is one mail to one recipient. It carries secrets, as codes in links,
@@ -62,6 +63,11 @@ func Deliver(ctx context.Context, sender Sender, body json.RawMessage) error {
 	if err := json.Unmarshal(body, &m); err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
+	return Send(ctx, sender, m)
+}
+
+// Send checks the message and hands it to sender.
+func Send(ctx context.Context, sender Sender, m Message) error {
 	if err := m.check(); err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/fault"
-	"github.com/tradesage/tradesage/internal/mail"
 	"github.com/tradesage/tradesage/internal/tenant"
 )
 
@@ -59,13 +58,13 @@ func TestCreate(t *testing.T) {
 	}
 
 	// The mail's code is the invitation's, of which only the hash is kept.
-	mails := p.outbox(t, mail.Kind, got.ID)
+	mails := p.outbox(t, tenant.KindInvitationMail, got.ID)
 	if len(mails) != 1 {
 		t.Fatalf("%d mails, want 1", len(mails))
 	}
-	var message mail.Message
-	if err := json.Unmarshal(mails[0], &message); err != nil {
-		t.Fatal(err)
+	message, err := p.tenants.InvitationMail(t.Context(), got.ID, mails[0])
+	if err != nil || message == nil {
+		t.Fatalf("%v, %v", message, err)
 	}
 	if message.To != "owner@acme.test" || !strings.Contains(message.Subject, "Acme & Söhne") {
 		t.Errorf("mail to %q, subject %q", message.To, message.Subject)
@@ -86,7 +85,7 @@ func TestCreate(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := len(p.outbox(t, mail.Kind, got.ID)); n != 1 {
+	if n := len(p.outbox(t, tenant.KindInvitationMail, got.ID)); n != 1 {
 		t.Errorf("%d mails after the relay, want 1", n)
 	}
 }
@@ -194,7 +193,7 @@ func TestCreateSameSlugAtOnce(t *testing.T) {
 		"tenants":            "SELECT count(*) FROM platform.tenants WHERE state NOT IN ('blank') AND slug <> 'tradesage'",
 		"audit events":       "SELECT count(*) FROM platform.audit_events WHERE action = 'tenant.create' AND actor_id IS NOT NULL",
 		"provisioning steps": "SELECT count(*) FROM platform.outbox o JOIN platform.tenants t ON t.id = o.tenant_id WHERE kind = 'tenant.provision' AND t.slug <> 'tradesage'",
-		"mails":              "SELECT count(*) FROM platform.outbox WHERE kind = 'mail.send'",
+		"mails":              "SELECT count(*) FROM platform.outbox WHERE kind = 'mail.invitation'",
 	} {
 		if n := p.count(t, query); n != 1 {
 			t.Errorf("%d %s, want 1", n, what)
@@ -252,7 +251,7 @@ func TestCreateIsIdempotent(t *testing.T) {
 	if err != nil || again.ID != got[0].ID || again.State != tenant.StateActive {
 		t.Errorf("the same input in another spelling: got %+v, %v", again, err)
 	}
-	if n := len(p.outbox(t, mail.Kind, got[0].ID)); n != 1 {
+	if n := len(p.outbox(t, tenant.KindInvitationMail, got[0].ID)); n != 1 {
 		t.Errorf("%d mails, want 1", n)
 	}
 
@@ -338,7 +337,7 @@ func TestProvisionAfterCrash(t *testing.T) {
 	if _, state, err := p.DB.Store(db.ServiceTenant).Resolve(t.Context(), made); err != nil || state != db.TenantProvisioning {
 		t.Fatalf("got %s, %v; want a tenant that is being set up", state, err)
 	}
-	if n := len(p.outbox(t, mail.Kind, made)); n != 0 {
+	if n := len(p.outbox(t, tenant.KindInvitationMail, made)); n != 0 {
 		t.Fatalf("%d mails of a tenant that is not there yet", n)
 	}
 	bodies := p.outbox(t, tenant.KindProvision, made)
@@ -356,7 +355,7 @@ func TestProvisionAfterCrash(t *testing.T) {
 	if err != nil || state != db.TenantActive {
 		t.Fatalf("got %s, %v; want active", state, err)
 	}
-	if n := len(p.outbox(t, mail.Kind, made)); n != 1 {
+	if n := len(p.outbox(t, tenant.KindInvitationMail, made)); n != 1 {
 		t.Errorf("%d mails, want 1", n)
 	}
 	if n := len(p.outbox(t, "audit.copy", made)); n != 1 {
@@ -409,7 +408,7 @@ func TestCreateWhenTheTenantStepFails(t *testing.T) {
 	if _, state, err := p.DB.Store(db.ServiceTenant).Resolve(t.Context(), made.ID); err != nil || state != db.TenantActive {
 		t.Errorf("got %s, %v; want active", state, err)
 	}
-	if n := len(p.outbox(t, mail.Kind, made.ID)); n != 1 {
+	if n := len(p.outbox(t, tenant.KindInvitationMail, made.ID)); n != 1 {
 		t.Errorf("%d mails, want 1", n)
 	}
 }
@@ -441,7 +440,7 @@ func TestATenantCannotProvisionAnother(t *testing.T) {
 	if _, state, err := p.DB.Store(db.ServiceTenant).Resolve(t.Context(), made); err != nil || state != db.TenantProvisioning {
 		t.Errorf("got %s, %v; want a tenant that is still being set up", state, err)
 	}
-	if n := len(p.outbox(t, mail.Kind, made)); n != 0 {
+	if n := len(p.outbox(t, tenant.KindInvitationMail, made)); n != 0 {
 		t.Errorf("%d mails to the thief", n)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/tradesage/tradesage/db/platformdb"
 	"github.com/tradesage/tradesage/db/tenantdb"
 	"github.com/tradesage/tradesage/internal/audit"
-	"github.com/tradesage/tradesage/internal/mail"
 )
 
 // KindProvision is the outbox kind that ProvisionStep handles.
@@ -145,22 +144,11 @@ func (t *Tenants) activate(ctx context.Context, p provisioning) error {
 		if p.Owner == nil {
 			return nil
 		}
-		row, err := q.GetTenant(ctx, p.Tenant)
+		body, err := InvitationEvent(p.Owner.ID)
 		if err != nil {
 			return err
 		}
-		message, err := t.invitations.Message(Invitation{
-			ID: p.Owner.ID, Tenant: p.Tenant, TenantName: fromRow(row).Name, Role: RoleOwner,
-			Email: p.Owner.Email, ExpiresAt: p.Owner.ExpiresAt,
-		})
-		if err != nil {
-			return err
-		}
-		body, err := message.Encode()
-		if err != nil {
-			return err
-		}
-		return q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &p.Tenant, Kind: mail.Kind, Body: body})
+		return q.InsertOutbox(ctx, platformdb.InsertOutboxParams{TenantID: &p.Tenant, Kind: KindInvitationMail, Body: body})
 	})
 }
 

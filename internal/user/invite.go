@@ -14,7 +14,6 @@ import (
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/input"
-	"github.com/tradesage/tradesage/internal/mail"
 	"github.com/tradesage/tradesage/internal/tenant"
 )
 
@@ -56,10 +55,6 @@ func (u *Users) InviteUser(ctx context.Context, in InviteUserInput) (*Invitation
 	if err != nil {
 		return nil, err
 	}
-	own, err := u.store.PlatformFor(caller.Tenant).GetTenant(ctx, caller.Tenant.ID())
-	if err != nil {
-		return nil, fmt.Errorf("tenant %s: %w", caller.Tenant, err)
-	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, err
@@ -67,10 +62,6 @@ func (u *Users) InviteUser(ctx context.Context, in InviteUserInput) (*Invitation
 	made := &Invitation{
 		ID: id, Email: email, ExpiresAt: u.now().Add(tenant.InvitationLife).UTC().Truncate(time.Microsecond),
 		InvitedByID: &caller.Subject, tenant: caller.Tenant.ID(),
-	}
-	letter := tenant.Invitation{ID: id, Tenant: own.ID, Email: email, ExpiresAt: made.ExpiresAt}
-	if own.Name != nil {
-		letter.TenantName = *own.Name
 	}
 	err = u.change(ctx, tenant.UsersInvite, func(c change) error {
 		role, err := c.role("input.role", in.Role)
@@ -83,17 +74,21 @@ func (u *Users) InviteUser(ctx context.Context, in InviteUserInput) (*Invitation
 		if err := c.mayInvite(ctx, u.now(), email); err != nil {
 			return err
 		}
-		made.Role, letter.Role = roleFromRow(role), role.Name
+		made.Role = roleFromRow(role)
 		if _, err := c.q.WithdrawInvitations(ctx, email); err != nil {
 			return err
 		}
 		if err := c.q.UpsertInvitation(ctx, tenantdb.UpsertInvitationParams{
-			ID: id, Email: email, RoleKey: role.Key, CodeHash: u.invitations.CodeHash(own.ID, id),
+			ID: id, Email: email, RoleKey: role.Key, CodeHash: u.invitations.CodeHash(c.caller.Tenant.ID(), id),
 			InvitedBy: &c.caller.Subject, ExpiresAt: made.ExpiresAt,
 		}); err != nil {
 			return err
 		}
-		if err := u.mail(ctx, c, letter); err != nil {
+		body, err := tenant.InvitationEvent(id)
+		if err != nil {
+			return err
+		}
+		if err := c.q.Emit(ctx, tenant.KindInvitationMail, body); err != nil {
 			return err
 		}
 		return audit.RecordTenant(ctx, c.q, audit.Event{
@@ -125,25 +120,4 @@ func (c change) mayInvite(ctx context.Context, now time.Time, email string) erro
 		return fault.New(fault.CodeQuotaExceeded, fmt.Sprintf("a tenant has at most %d open invitations", maxInvitations))
 	}
 	return nil
-}
-
-// mail hands the letter to the outbox, in the change's transaction.
-func (u *Users) mail(ctx context.Context, c change, letter tenant.Invitation) error {
-	inviter, err := c.q.GetUser(ctx, c.caller.Subject)
-	if err != nil {
-		return fmt.Errorf("user %s: %w", c.caller.Subject, err)
-	}
-	letter.InvitedBy = inviter.DisplayName
-	if letter.InvitedBy == "" {
-		letter.InvitedBy = inviter.Email
-	}
-	message, err := u.invitations.Message(letter)
-	if err != nil {
-		return err
-	}
-	body, err := message.Encode()
-	if err != nil {
-		return err
-	}
-	return c.q.Emit(ctx, mail.Kind, body)
 }

@@ -420,12 +420,12 @@ func TestInviteUser(t *testing.T) {
 	}
 	var body []byte
 	conn := c.Connect(t, "postgres")
-	if err := conn.QueryRow(t.Context(), "SELECT body FROM platform.outbox WHERE tenant_id = $1 AND kind = 'mail.send' ORDER BY id DESC LIMIT 1", c.in.ID()).Scan(&body); err != nil {
+	if err := conn.QueryRow(t.Context(), "SELECT body FROM platform.outbox WHERE tenant_id = $1 AND kind = 'mail.invitation' ORDER BY id DESC LIMIT 1", c.in.ID()).Scan(&body); err != nil {
 		t.Fatal(err)
 	}
-	var message struct{ To, Text string }
-	if err := json.Unmarshal(body, &message); err != nil {
-		t.Fatal(err)
+	message, err := c.tenants(t).InvitationMail(t.Context(), c.in.ID(), body)
+	if err != nil || message == nil {
+		t.Fatalf("%v, %v", message, err)
 	}
 	_, code, _ := strings.Cut(message.Text, "/invitation#")
 	code, _, _ = strings.Cut(code, "\n")

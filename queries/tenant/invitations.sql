@@ -20,3 +20,11 @@ SELECT email, role_key, accepted_at FROM invitations WHERE id = @id FOR UPDATE;
 
 -- name: AcceptInvitation :exec
 UPDATE invitations SET accepted_at = @at WHERE id = @id AND accepted_at IS NULL;
+
+-- name: GetInvitationLetter :one
+-- What the mail of an open invitation tells. The inviter may be nobody of this tenant.
+SELECT i.email, i.code_hash, i.expires_at, r.name AS role, coalesce(nullif(u.display_name, ''), u.email, '') AS invited_by
+FROM invitations i
+JOIN roles r ON r.key = i.role_key
+LEFT JOIN users u ON u.id = i.invited_by
+WHERE i.id = @id AND i.accepted_at IS NULL AND i.expires_at > @at;
