@@ -55,7 +55,7 @@ web-or-stub:
 test-web: setup ## Try the playground in a real browser (SCREENSHOTS=folder keeps pictures)
 	@scripts/setup.sh node chromium
 	@$(MAKE) --no-print-directory build
-	cd web/playground && npm run --silent check && node --test --test-reporter=spec e2e/*.test.mjs
+	cd web/playground && npm run --silent check && node --experimental-websocket --test --test-reporter=spec e2e/*.test.mjs
 
 .PHONY: test
 test: setup ## Run all tests
