@@ -157,7 +157,7 @@ func (q *Queries) GetSessionProof(ctx context.Context, arg GetSessionProofParams
 }
 
 const getSessionsByID = `-- name: GetSessionsByID :many
-SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at
+SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at, revoked_at
 FROM sessions
 WHERE id = ANY($1::uuid[]) AND tenant_id = $2
   AND ($3::uuid IS NULL OR identity_id = $3::uuid)
@@ -180,6 +180,7 @@ type GetSessionsByIDRow struct {
 	CreatedAt  time.Time
 	LastSeenAt time.Time
 	ExpiresAt  time.Time
+	RevokedAt  *time.Time
 }
 
 // Of one user only, unless identity_id is null.
@@ -206,6 +207,7 @@ func (q *Queries) GetSessionsByID(ctx context.Context, arg GetSessionsByIDParams
 			&i.CreatedAt,
 			&i.LastSeenAt,
 			&i.ExpiresAt,
+			&i.RevokedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -240,28 +242,29 @@ func (q *Queries) HasUserSession(ctx context.Context, iD uuid.UUID, identityID u
 	return exists, err
 }
 
-const listSessionsOfUsers = `-- name: ListSessionsOfUsers :many
-SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at
-FROM unnest($1::uuid[]) AS wanted(identity_id)
-CROSS JOIN LATERAL (
-    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at
-    FROM sessions s
-    WHERE s.tenant_id = $2 AND s.identity_id = wanted.identity_id AND s.revoked_at IS NULL AND s.expires_at > $3
-      AND ($4::uuid IS NULL OR s.id < $4::uuid)
-    ORDER BY s.id DESC
-    LIMIT $5) l
-ORDER BY l.identity_id, l.id DESC
+const listSessionsNewestFirst = `-- name: ListSessionsNewestFirst :many
+SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
+FROM sessions s
+WHERE s.tenant_id = $1 AND CASE $2::text
+        WHEN 'ACTIVE' THEN s.revoked_at IS NULL AND s.expires_at > $3::timestamptz
+        WHEN 'ENDED' THEN s.revoked_at IS NOT NULL
+        ELSE s.revoked_at IS NULL AND s.expires_at <= $3::timestamptz END
+      AND ($4::uuid IS NULL OR s.device_id = $4::uuid)
+  AND s.id < $5::uuid
+ORDER BY s.id DESC
+LIMIT $6
 `
 
-type ListSessionsOfUsersParams struct {
-	IdentityIds []uuid.UUID
-	TenantID    uuid.UUID
-	At          time.Time
-	After       *uuid.UUID
-	PageSize    int32
+type ListSessionsNewestFirstParams struct {
+	TenantID uuid.UUID
+	State    string
+	At       time.Time
+	DeviceID *uuid.UUID
+	AfterID  uuid.UUID
+	PageSize int32
 }
 
-type ListSessionsOfUsersRow struct {
+type ListSessionsNewestFirstRow struct {
 	ID         uuid.UUID
 	IdentityID uuid.UUID
 	DeviceID   uuid.UUID
@@ -270,25 +273,26 @@ type ListSessionsOfUsersRow struct {
 	CreatedAt  time.Time
 	LastSeenAt time.Time
 	ExpiresAt  time.Time
+	RevokedAt  *time.Time
 }
 
-// A page of live sessions of each user, newest first, in one statement for all
-// users; ids are UUIDv7, so they page by time.
-func (q *Queries) ListSessionsOfUsers(ctx context.Context, arg ListSessionsOfUsersParams) ([]ListSessionsOfUsersRow, error) {
-	rows, err := q.db.Query(ctx, listSessionsOfUsers,
-		arg.IdentityIds,
+// A page of all sessions of a tenant.
+func (q *Queries) ListSessionsNewestFirst(ctx context.Context, arg ListSessionsNewestFirstParams) ([]ListSessionsNewestFirstRow, error) {
+	rows, err := q.db.Query(ctx, listSessionsNewestFirst,
 		arg.TenantID,
+		arg.State,
 		arg.At,
-		arg.After,
+		arg.DeviceID,
+		arg.AfterID,
 		arg.PageSize,
 	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []ListSessionsOfUsersRow{}
+	items := []ListSessionsNewestFirstRow{}
 	for rows.Next() {
-		var i ListSessionsOfUsersRow
+		var i ListSessionsNewestFirstRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.IdentityID,
@@ -298,6 +302,235 @@ func (q *Queries) ListSessionsOfUsers(ctx context.Context, arg ListSessionsOfUse
 			&i.CreatedAt,
 			&i.LastSeenAt,
 			&i.ExpiresAt,
+			&i.RevokedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSessionsOfUsersNewestFirst = `-- name: ListSessionsOfUsersNewestFirst :many
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at, l.revoked_at
+FROM unnest($1::uuid[]) AS wanted(identity_id)
+CROSS JOIN LATERAL (
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
+    FROM sessions s
+    WHERE s.tenant_id = $2 AND s.identity_id = wanted.identity_id AND CASE $3::text
+        WHEN 'ACTIVE' THEN s.revoked_at IS NULL AND s.expires_at > $4::timestamptz
+        WHEN 'ENDED' THEN s.revoked_at IS NOT NULL
+        ELSE s.revoked_at IS NULL AND s.expires_at <= $4::timestamptz END
+      AND ($5::uuid IS NULL OR s.device_id = $5::uuid)
+      AND s.id < $6::uuid
+    ORDER BY s.id DESC
+    LIMIT $7) l
+ORDER BY l.identity_id, l.id DESC
+`
+
+type ListSessionsOfUsersNewestFirstParams struct {
+	IdentityIds []uuid.UUID
+	TenantID    uuid.UUID
+	State       string
+	At          time.Time
+	DeviceID    *uuid.UUID
+	AfterID     uuid.UUID
+	PageSize    int32
+}
+
+type ListSessionsOfUsersNewestFirstRow struct {
+	ID         uuid.UUID
+	IdentityID uuid.UUID
+	DeviceID   uuid.UUID
+	UserAgent  string
+	Ip         string
+	CreatedAt  time.Time
+	LastSeenAt time.Time
+	ExpiresAt  time.Time
+	RevokedAt  *time.Time
+}
+
+// A page of the sessions of each user, in one statement for all users; ids are
+// UUIDv7, so they page by time. after_id is above, or below, all ids for the first
+// page: a comparison that may be left out would not use the index.
+func (q *Queries) ListSessionsOfUsersNewestFirst(ctx context.Context, arg ListSessionsOfUsersNewestFirstParams) ([]ListSessionsOfUsersNewestFirstRow, error) {
+	rows, err := q.db.Query(ctx, listSessionsOfUsersNewestFirst,
+		arg.IdentityIds,
+		arg.TenantID,
+		arg.State,
+		arg.At,
+		arg.DeviceID,
+		arg.AfterID,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListSessionsOfUsersNewestFirstRow{}
+	for rows.Next() {
+		var i ListSessionsOfUsersNewestFirstRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.IdentityID,
+			&i.DeviceID,
+			&i.UserAgent,
+			&i.Ip,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.RevokedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSessionsOfUsersOldestFirst = `-- name: ListSessionsOfUsersOldestFirst :many
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at, l.revoked_at
+FROM unnest($1::uuid[]) AS wanted(identity_id)
+CROSS JOIN LATERAL (
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
+    FROM sessions s
+    WHERE s.tenant_id = $2 AND s.identity_id = wanted.identity_id AND CASE $3::text
+        WHEN 'ACTIVE' THEN s.revoked_at IS NULL AND s.expires_at > $4::timestamptz
+        WHEN 'ENDED' THEN s.revoked_at IS NOT NULL
+        ELSE s.revoked_at IS NULL AND s.expires_at <= $4::timestamptz END
+      AND ($5::uuid IS NULL OR s.device_id = $5::uuid)
+      AND s.id > $6::uuid
+    ORDER BY s.id
+    LIMIT $7) l
+ORDER BY l.identity_id, l.id
+`
+
+type ListSessionsOfUsersOldestFirstParams struct {
+	IdentityIds []uuid.UUID
+	TenantID    uuid.UUID
+	State       string
+	At          time.Time
+	DeviceID    *uuid.UUID
+	AfterID     uuid.UUID
+	PageSize    int32
+}
+
+type ListSessionsOfUsersOldestFirstRow struct {
+	ID         uuid.UUID
+	IdentityID uuid.UUID
+	DeviceID   uuid.UUID
+	UserAgent  string
+	Ip         string
+	CreatedAt  time.Time
+	LastSeenAt time.Time
+	ExpiresAt  time.Time
+	RevokedAt  *time.Time
+}
+
+func (q *Queries) ListSessionsOfUsersOldestFirst(ctx context.Context, arg ListSessionsOfUsersOldestFirstParams) ([]ListSessionsOfUsersOldestFirstRow, error) {
+	rows, err := q.db.Query(ctx, listSessionsOfUsersOldestFirst,
+		arg.IdentityIds,
+		arg.TenantID,
+		arg.State,
+		arg.At,
+		arg.DeviceID,
+		arg.AfterID,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListSessionsOfUsersOldestFirstRow{}
+	for rows.Next() {
+		var i ListSessionsOfUsersOldestFirstRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.IdentityID,
+			&i.DeviceID,
+			&i.UserAgent,
+			&i.Ip,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.RevokedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSessionsOldestFirst = `-- name: ListSessionsOldestFirst :many
+SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
+FROM sessions s
+WHERE s.tenant_id = $1 AND CASE $2::text
+        WHEN 'ACTIVE' THEN s.revoked_at IS NULL AND s.expires_at > $3::timestamptz
+        WHEN 'ENDED' THEN s.revoked_at IS NOT NULL
+        ELSE s.revoked_at IS NULL AND s.expires_at <= $3::timestamptz END
+      AND ($4::uuid IS NULL OR s.device_id = $4::uuid)
+  AND s.id > $5::uuid
+ORDER BY s.id
+LIMIT $6
+`
+
+type ListSessionsOldestFirstParams struct {
+	TenantID uuid.UUID
+	State    string
+	At       time.Time
+	DeviceID *uuid.UUID
+	AfterID  uuid.UUID
+	PageSize int32
+}
+
+type ListSessionsOldestFirstRow struct {
+	ID         uuid.UUID
+	IdentityID uuid.UUID
+	DeviceID   uuid.UUID
+	UserAgent  string
+	Ip         string
+	CreatedAt  time.Time
+	LastSeenAt time.Time
+	ExpiresAt  time.Time
+	RevokedAt  *time.Time
+}
+
+func (q *Queries) ListSessionsOldestFirst(ctx context.Context, arg ListSessionsOldestFirstParams) ([]ListSessionsOldestFirstRow, error) {
+	rows, err := q.db.Query(ctx, listSessionsOldestFirst,
+		arg.TenantID,
+		arg.State,
+		arg.At,
+		arg.DeviceID,
+		arg.AfterID,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListSessionsOldestFirstRow{}
+	for rows.Next() {
+		var i ListSessionsOldestFirstRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.IdentityID,
+			&i.DeviceID,
+			&i.UserAgent,
+			&i.Ip,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.RevokedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -310,14 +543,14 @@ func (q *Queries) ListSessionsOfUsers(ctx context.Context, arg ListSessionsOfUse
 }
 
 const listSessionsOnDevices = `-- name: ListSessionsOnDevices :many
-SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at, l.revoked_at
 FROM unnest($1::uuid[]) AS wanted(device_id)
 CROSS JOIN LATERAL (
-    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
     FROM sessions s
     WHERE s.tenant_id = $2 AND s.device_id = wanted.device_id AND s.revoked_at IS NULL AND s.expires_at > $3
       AND ($4::uuid IS NULL OR s.identity_id = $4::uuid)
-      AND ($5::uuid IS NULL OR s.id < $5::uuid)
+      AND s.id < $5::uuid
     ORDER BY s.id DESC
     LIMIT $6) l
 ORDER BY l.device_id, l.id DESC
@@ -328,7 +561,7 @@ type ListSessionsOnDevicesParams struct {
 	TenantID   uuid.UUID
 	At         time.Time
 	IdentityID *uuid.UUID
-	After      *uuid.UUID
+	AfterID    uuid.UUID
 	PageSize   int32
 }
 
@@ -341,6 +574,7 @@ type ListSessionsOnDevicesRow struct {
 	CreatedAt  time.Time
 	LastSeenAt time.Time
 	ExpiresAt  time.Time
+	RevokedAt  *time.Time
 }
 
 // A page of live sessions on each device, newest first, in one statement for all
@@ -351,7 +585,7 @@ func (q *Queries) ListSessionsOnDevices(ctx context.Context, arg ListSessionsOnD
 		arg.TenantID,
 		arg.At,
 		arg.IdentityID,
-		arg.After,
+		arg.AfterID,
 		arg.PageSize,
 	)
 	if err != nil {
@@ -370,6 +604,7 @@ func (q *Queries) ListSessionsOnDevices(ctx context.Context, arg ListSessionsOnD
 			&i.CreatedAt,
 			&i.LastSeenAt,
 			&i.ExpiresAt,
+			&i.RevokedAt,
 		); err != nil {
 			return nil, err
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
-	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/permission"
 )
 
@@ -43,7 +42,7 @@ func wantFault(t *testing.T, err error, code fault.Code) {
 
 func (e *env) listed(t *testing.T, ctx context.Context) []uuid.UUID { //nolint:revive // t comes first in tests
 	t.Helper()
-	found, err := e.sessions.List(ctx, page.Args{})
+	found, err := e.sessions.List(ctx, List{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,9 @@ type Session struct {
 	CreatedAt  time.Time
 	LastSeenAt time.Time
 	ExpiresAt  time.Time
+	State      SessionState
+	// EndedAt is when it was logged out or revoked; nil if it was not.
+	EndedAt *time.Time
 	// Current marks the session that asks.
 	Current bool
 

@@ -13,7 +13,6 @@ import (
 	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
-	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/tenant"
 )
@@ -56,127 +55,6 @@ func NewSessions(o SessionsOptions) *Sessions {
 	return &Sessions{
 		store: o.Store, may: o.Permissions, live: o.Live, ended: o.Revocations, events: o.Events, clock: o.Clock,
 	}
-}
-
-// Connection is a page of sessions.
-type Connection = page.Connection[*Session]
-
-// List returns a page of the caller's live sessions, newest first. It costs one
-// round trip to PostgreSQL and one to Redis; without Redis, LastSeenAt is up to
-// a minute late.
-//
-// It fails with UNAUTHENTICATED without a caller, INVALID_INPUT of first or
-// after, and UNAVAILABLE without PostgreSQL.
-func (s *Sessions) List(ctx context.Context, args page.Args) (*Connection, error) {
-	caller, err := identity.FromContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	pages, err := s.ListOf(ctx, []uuid.UUID{caller.Subject}, args)
-	if err != nil {
-		return nil, err
-	}
-	return pages[0], nil
-}
-
-// ListOf returns such a page for each of these users, at most 1,000, in their
-// order; nil stands for a user whose sessions the caller may not see, which are
-// all but the caller's own without sessions:read. It costs what List costs, and
-// fails like it.
-func (s *Sessions) ListOf(ctx context.Context, users []uuid.UUID, args page.Args) ([]*Connection, error) {
-	caller, err := identity.FromContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	limit, after, err := paging(args)
-	if err != nil {
-		return nil, err
-	}
-	visible, err := s.Visible(ctx, users)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.store.PlatformFor(caller.Tenant).ListSessionsOfUsers(ctx, platformdb.ListSessionsOfUsersParams{
-		IdentityIds: shown(users, visible), TenantID: caller.Tenant.ID(), At: s.clock(), After: after, PageSize: int32(limit) + 1,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sessions: %w", err)
-	}
-	found, byUser := make([]*Session, len(rows)), map[uuid.UUID][]*Session{}
-	for i, row := range rows {
-		found[i] = fromRow(platformdb.GetSessionsByIDRow(row), caller)
-		byUser[row.IdentityID] = append(byUser[row.IdentityID], found[i])
-	}
-	s.addLastSeen(ctx, found)
-	pages := make([]*Connection, len(users))
-	for i, id := range users {
-		if visible[i] {
-			pages[i] = page.New(byUser[id], limit, args, cursor)
-		}
-	}
-	return pages, nil
-}
-
-// ListOn returns a page of the live sessions on each of these devices, at most
-// 1,000, in their order, newest first: the caller's own, with sessions:read
-// everybody's. It costs what List costs, and fails like it.
-func (s *Sessions) ListOn(ctx context.Context, devices []uuid.UUID, args page.Args) ([]*Connection, error) {
-	caller, err := identity.FromContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	limit, after, err := paging(args)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkBatch(devices); err != nil {
-		return nil, err
-	}
-	only, err := s.only(ctx, caller)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.store.PlatformFor(caller.Tenant).ListSessionsOnDevices(ctx, platformdb.ListSessionsOnDevicesParams{
-		DeviceIds: devices, TenantID: caller.Tenant.ID(), IdentityID: only, At: s.clock(), After: after, PageSize: int32(limit) + 1,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sessions on devices: %w", err)
-	}
-	found, byDevice := make([]*Session, len(rows)), map[uuid.UUID][]*Session{}
-	for i, row := range rows {
-		found[i] = fromRow(platformdb.GetSessionsByIDRow(row), caller)
-		byDevice[row.DeviceID] = append(byDevice[row.DeviceID], found[i])
-	}
-	s.addLastSeen(ctx, found)
-	pages := make([]*Connection, len(devices))
-	for i, id := range devices {
-		pages[i] = page.New(byDevice[id], limit, args, cursor)
-	}
-	return pages, nil
-}
-
-func cursor(s *Session) string { return page.IDCursor(s.ID) }
-
-// paging checks the arguments of a list that is ordered by id.
-func paging(args page.Args) (limit int, after *uuid.UUID, err error) {
-	if limit, err = args.Limit(); err != nil {
-		return 0, nil, err
-	}
-	after, err = args.AfterID()
-	return limit, after, err
-}
-
-// shown returns the visible ones of ids, each once.
-func shown(ids []uuid.UUID, visible []bool) []uuid.UUID {
-	seen := make(map[uuid.UUID]bool, len(ids))
-	out := make([]uuid.UUID, 0, len(ids))
-	for i, id := range ids {
-		if visible[i] && !seen[id] {
-			seen[id] = true
-			out = append(out, id)
-		}
-	}
-	return out
 }
 
 // Visible says of each of these users, at most 1,000, whether the caller may see
@@ -235,16 +113,14 @@ func (s *Sessions) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]*Sessio
 	rows, err := s.store.PlatformFor(caller.Tenant).GetSessionsByID(ctx, platformdb.GetSessionsByIDParams{
 		Ids: ids, TenantID: caller.Tenant.ID(), IdentityID: only, At: s.clock(),
 	})
+	found, err := fromRows(ctx, s, rows, err)
 	if err != nil {
-		return nil, fmt.Errorf("sessions of %s: %w", caller.Subject, err)
+		return nil, err
 	}
-	found := make([]*Session, len(rows))
 	byID := make(map[uuid.UUID]*Session, len(rows))
-	for i, row := range rows {
-		found[i] = fromRow(row, caller)
-		byID[row.ID] = found[i]
+	for _, session := range found {
+		byID[session.ID] = session
 	}
-	s.addLastSeen(ctx, found)
 	return inOrder(ids, byID), nil
 }
 
@@ -287,12 +163,4 @@ func inOrder[T any](ids []uuid.UUID, byID map[uuid.UUID]*T) []*T {
 		ordered[i] = byID[id]
 	}
 	return ordered
-}
-
-func fromRow(row platformdb.GetSessionsByIDRow, caller *identity.Caller) *Session {
-	return &Session{
-		ID: row.ID, UserID: row.IdentityID, DeviceID: row.DeviceID, UserAgent: row.UserAgent, IP: row.Ip,
-		CreatedAt: row.CreatedAt.UTC(), LastSeenAt: row.LastSeenAt.UTC(), ExpiresAt: row.ExpiresAt.UTC(),
-		Current: row.ID == caller.Session, tenant: caller.Tenant.ID(),
-	}
 }

@@ -19,7 +19,7 @@ func (e *env) ids(t *testing.T, user *identity.Caller, current uuid.UUID, size i
 	t.Helper()
 	args := page.Args{First: &size}
 	for {
-		connection, err := e.sessions.List(as(t, user, current), args)
+		connection, err := e.sessions.List(as(t, user, current), List{Args: args})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,12 +64,12 @@ func TestListPagesOwnSessionsNewestFirst(t *testing.T) {
 		t.Fatal(diff)
 	}
 	for name, args := range map[string]page.Args{"first": {First: new(0)}, "after": {After: new("nonsense")}} {
-		_, err := e.sessions.List(as(t, user, own[0]), args)
+		_, err := e.sessions.List(as(t, user, own[0]), List{Args: args})
 		if f, ok := fault.As(err); !ok || f.Code != fault.CodeInvalidInput || f.Field != name {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	if _, err := e.sessions.List(t.Context(), page.Args{}); !fault.Is(err, fault.CodeUnauthenticated) {
+	if _, err := e.sessions.List(t.Context(), List{}); !fault.Is(err, fault.CodeUnauthenticated) {
 		t.Errorf("without a caller: %v", err)
 	}
 }
@@ -175,7 +175,7 @@ func TestListWithoutRedis(t *testing.T) {
 	user := e.user(t, e.Tenant(t))
 	session := e.start(t, user)
 	e.sessions.live = NewLive(LiveOptions{Redis: nowhere(t), Logger: quiet})
-	connection, err := e.sessions.List(as(t, user, session), page.Args{})
+	connection, err := e.sessions.List(as(t, user, session), List{})
 	if err != nil || len(connection.Edges) != 1 || !connection.Edges[0].Node.LastSeenAt.Equal(e.clock.Now()) {
 		t.Fatalf("got %+v, %v", connection, err)
 	}

@@ -22,38 +22,84 @@ WITH member AS (
 INSERT INTO refresh_tokens (hash, session_id, generation, created_at, expires_at)
 SELECT @refresh_hash::bytea, id, 0, @started_at::timestamptz, @refresh_expires_at::timestamptz FROM started;
 
--- name: ListSessionsOfUsers :many
--- A page of live sessions of each user, newest first, in one statement for all
--- users; ids are UUIDv7, so they page by time.
-SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at
+-- name: ListSessionsOfUsersNewestFirst :many
+-- A page of the sessions of each user, in one statement for all users; ids are
+-- UUIDv7, so they page by time. after_id is above, or below, all ids for the first
+-- page: a comparison that may be left out would not use the index.
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at, l.revoked_at
 FROM unnest(@identity_ids::uuid[]) AS wanted(identity_id)
 CROSS JOIN LATERAL (
-    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
     FROM sessions s
-    WHERE s.tenant_id = @tenant_id AND s.identity_id = wanted.identity_id AND s.revoked_at IS NULL AND s.expires_at > @at
-      AND (sqlc.narg(after)::uuid IS NULL OR s.id < sqlc.narg(after)::uuid)
+    WHERE s.tenant_id = @tenant_id AND s.identity_id = wanted.identity_id AND CASE @state::text
+        WHEN 'ACTIVE' THEN s.revoked_at IS NULL AND s.expires_at > @at::timestamptz
+        WHEN 'ENDED' THEN s.revoked_at IS NOT NULL
+        ELSE s.revoked_at IS NULL AND s.expires_at <= @at::timestamptz END
+      AND (sqlc.narg(device_id)::uuid IS NULL OR s.device_id = sqlc.narg(device_id)::uuid)
+      AND s.id < @after_id::uuid
     ORDER BY s.id DESC
     LIMIT @page_size) l
 ORDER BY l.identity_id, l.id DESC;
 
+-- name: ListSessionsOfUsersOldestFirst :many
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at, l.revoked_at
+FROM unnest(@identity_ids::uuid[]) AS wanted(identity_id)
+CROSS JOIN LATERAL (
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
+    FROM sessions s
+    WHERE s.tenant_id = @tenant_id AND s.identity_id = wanted.identity_id AND CASE @state::text
+        WHEN 'ACTIVE' THEN s.revoked_at IS NULL AND s.expires_at > @at::timestamptz
+        WHEN 'ENDED' THEN s.revoked_at IS NOT NULL
+        ELSE s.revoked_at IS NULL AND s.expires_at <= @at::timestamptz END
+      AND (sqlc.narg(device_id)::uuid IS NULL OR s.device_id = sqlc.narg(device_id)::uuid)
+      AND s.id > @after_id::uuid
+    ORDER BY s.id
+    LIMIT @page_size) l
+ORDER BY l.identity_id, l.id;
+
+-- name: ListSessionsNewestFirst :many
+-- A page of all sessions of a tenant.
+SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
+FROM sessions s
+WHERE s.tenant_id = @tenant_id AND CASE @state::text
+        WHEN 'ACTIVE' THEN s.revoked_at IS NULL AND s.expires_at > @at::timestamptz
+        WHEN 'ENDED' THEN s.revoked_at IS NOT NULL
+        ELSE s.revoked_at IS NULL AND s.expires_at <= @at::timestamptz END
+      AND (sqlc.narg(device_id)::uuid IS NULL OR s.device_id = sqlc.narg(device_id)::uuid)
+  AND s.id < @after_id::uuid
+ORDER BY s.id DESC
+LIMIT @page_size;
+
+-- name: ListSessionsOldestFirst :many
+SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
+FROM sessions s
+WHERE s.tenant_id = @tenant_id AND CASE @state::text
+        WHEN 'ACTIVE' THEN s.revoked_at IS NULL AND s.expires_at > @at::timestamptz
+        WHEN 'ENDED' THEN s.revoked_at IS NOT NULL
+        ELSE s.revoked_at IS NULL AND s.expires_at <= @at::timestamptz END
+      AND (sqlc.narg(device_id)::uuid IS NULL OR s.device_id = sqlc.narg(device_id)::uuid)
+  AND s.id > @after_id::uuid
+ORDER BY s.id
+LIMIT @page_size;
+
 -- name: ListSessionsOnDevices :many
 -- A page of live sessions on each device, newest first, in one statement for all
 -- devices; of one user only, unless identity_id is null.
-SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at
+SELECT l.id, l.identity_id, l.device_id, l.user_agent, l.ip, l.created_at, l.last_seen_at, l.expires_at, l.revoked_at
 FROM unnest(@device_ids::uuid[]) AS wanted(device_id)
 CROSS JOIN LATERAL (
-    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at
+    SELECT s.id, s.identity_id, s.device_id, s.user_agent, s.ip, s.created_at, s.last_seen_at, s.expires_at, s.revoked_at
     FROM sessions s
     WHERE s.tenant_id = @tenant_id AND s.device_id = wanted.device_id AND s.revoked_at IS NULL AND s.expires_at > @at
       AND (sqlc.narg(identity_id)::uuid IS NULL OR s.identity_id = sqlc.narg(identity_id)::uuid)
-      AND (sqlc.narg(after)::uuid IS NULL OR s.id < sqlc.narg(after)::uuid)
+      AND s.id < @after_id::uuid
     ORDER BY s.id DESC
     LIMIT @page_size) l
 ORDER BY l.device_id, l.id DESC;
 
 -- name: GetSessionsByID :many
 -- Of one user only, unless identity_id is null.
-SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at
+SELECT id, identity_id, device_id, user_agent, ip, created_at, last_seen_at, expires_at, revoked_at
 FROM sessions
 WHERE id = ANY(@ids::uuid[]) AND tenant_id = @tenant_id
   AND (sqlc.narg(identity_id)::uuid IS NULL OR identity_id = sqlc.narg(identity_id)::uuid)

@@ -15,7 +15,7 @@ import (
 type batches struct {
 	devices *subgraph.Batch[uuid.UUID, *session.Device]
 	// sessions and devicesOf are by user, sessionsOn is by device.
-	sessions   *subgraph.Batches[page.Key, uuid.UUID, *session.SessionConnection]
+	sessions   *subgraph.Batches[session.ListKey, uuid.UUID, *session.SessionConnection]
 	sessionsOn *subgraph.Batches[page.Key, uuid.UUID, *session.SessionConnection]
 	devicesOf  *subgraph.Batches[page.Key, uuid.UUID, *session.DeviceConnection]
 }
@@ -27,7 +27,7 @@ func batchesOf(ctx context.Context) *batches { return ctx.Value(batchesKey{}).(*
 // loader is what the batches load from.
 type loader interface {
 	DevicesByID(ctx context.Context, ids []uuid.UUID) ([]*session.Device, error)
-	ListOf(ctx context.Context, users []uuid.UUID, args page.Args) ([]*session.SessionConnection, error)
+	ListOf(ctx context.Context, users []uuid.UUID, list session.List) ([]*session.SessionConnection, error)
 	ListOn(ctx context.Context, devices []uuid.UUID, args page.Args) ([]*session.SessionConnection, error)
 	DevicesOf(ctx context.Context, users []uuid.UUID, args page.Args) ([]*session.DeviceConnection, error)
 }
@@ -39,7 +39,13 @@ func newBatches(from loader) *batches {
 			expectDevices(ctx, found...)
 			return found, err
 		}),
-		sessions:   pages(from.ListOf, expectSessionsOf),
+		sessions: subgraph.NewBatches(session.MaxBatch, func(ctx context.Context, key session.ListKey, users []uuid.UUID) ([]*session.SessionConnection, error) {
+			found, err := from.ListOf(ctx, users, key.List())
+			for _, p := range found {
+				expectSessionsOf(ctx, p)
+			}
+			return found, err
+		}),
 		sessionsOn: pages(from.ListOn, expectSessionsOf),
 		devicesOf:  pages(from.DevicesOf, expectDevicesOf),
 	}

@@ -48,11 +48,17 @@ func (r *Resolver) usersByID(ctx context.Context, keys []*model.UserByIDsInput) 
 	return users, nil
 }
 
-// list answers a page of the caller's own sessions.
-func (r *Resolver) list(ctx context.Context, args page.Args) (*session.SessionConnection, error) {
-	found, err := r.sessions.List(ctx, args)
-	expectSessionsOf(ctx, found)
-	return found, err
+// expectPage passes a page on and says that what belongs to its sessions may be
+// asked for next.
+func expectPage(ctx context.Context) func(*session.SessionConnection, error) (*session.SessionConnection, error) {
+	return func(found *session.SessionConnection, err error) (*session.SessionConnection, error) {
+		expectSessionsOf(ctx, found)
+		return found, err
+	}
+}
+
+func listing(first *int, after *string, filter *session.SessionFilterInput, sort *session.SessionSort) session.List {
+	return session.List{Args: page.Args{First: first, After: after}, Filter: filter, Sort: sort}
 }
 
 // devices answers a page of the caller's own devices.

@@ -45,12 +45,16 @@ func (r *mutationResolver) RevokeUserSessions(ctx context.Context, userID uuid.U
 	return &model.RevokeUserSessionsPayload{Count: ended.Count, Pending: ended.Pending}, nil
 }
 
-func (r *queryResolver) Sessions(ctx context.Context, first *int, after *string) (*page.Connection[*session.Session], error) {
-	return r.list(ctx, page.Args{First: first, After: after})
+func (r *queryResolver) Sessions(ctx context.Context, first *int, after *string, filter *session.SessionFilterInput, sort *session.SessionSort) (*page.Connection[*session.Session], error) {
+	return expectPage(ctx)(r.sessions.List(ctx, listing(first, after, filter, sort)))
 }
 
 func (r *queryResolver) Devices(ctx context.Context, first *int, after *string) (*page.Connection[*session.Device], error) {
 	return r.devices(ctx, page.Args{First: first, After: after})
+}
+
+func (r *queryResolver) UserSessions(ctx context.Context, userID *uuid.UUID, first *int, after *string, filter *session.SessionFilterInput, sort *session.SessionSort) (*page.Connection[*session.Session], error) {
+	return expectPage(ctx)(r.sessions.UserSessions(ctx, userID, listing(first, after, filter, sort)))
 }
 
 func (r *sessionResolver) Device(ctx context.Context, obj *session.Session) (*session.Device, error) {
@@ -66,8 +70,8 @@ func (r *subscriptionResolver) SessionEvents(ctx context.Context, after *string)
 	return subgraph.Channel(ctx, stream, err)
 }
 
-func (r *userResolver) Sessions(ctx context.Context, obj *session.User, first *int, after *string) (*page.Connection[*session.Session], error) {
-	return batchesOf(ctx).sessions.Get(ctx, page.Args{First: first, After: after}.Key(), obj.ID)
+func (r *userResolver) Sessions(ctx context.Context, obj *session.User, first *int, after *string, filter *session.SessionFilterInput, sort *session.SessionSort) (*page.Connection[*session.Session], error) {
+	return batchesOf(ctx).sessions.Get(ctx, listing(first, after, filter, sort).Key(), obj.ID)
 }
 
 func (r *userResolver) Devices(ctx context.Context, obj *session.User, first *int, after *string) (*page.Connection[*session.Device], error) {

@@ -13,6 +13,7 @@ import (
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/tradesage/tradesage/internal/session"
 	"github.com/tradesage/tradesage/subgraphs/session/model"
 )
 
@@ -81,7 +82,8 @@ type ComplexityRoot struct {
 
 	Query struct {
 		Devices            func(childComplexity int, first *int, after *string) int
-		Sessions           func(childComplexity int, first *int, after *string) int
+		Sessions           func(childComplexity int, first *int, after *string, filter *session.SessionFilterInput, sort *session.SessionSort) int
+		UserSessions       func(childComplexity int, userID *uuid.UUID, first *int, after *string, filter *session.SessionFilterInput, sort *session.SessionSort) int
 		__resolve__service func(childComplexity int) int
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
 	}
@@ -105,10 +107,12 @@ type ComplexityRoot struct {
 		CreatedAt  func(childComplexity int) int
 		Current    func(childComplexity int) int
 		Device     func(childComplexity int) int
+		EndedAt    func(childComplexity int) int
 		ExpiresAt  func(childComplexity int) int
 		ID         func(childComplexity int) int
 		IP         func(childComplexity int) int
 		LastSeenAt func(childComplexity int) int
+		State      func(childComplexity int) int
 		Tenant     func(childComplexity int) int
 		User       func(childComplexity int) int
 		UserAgent  func(childComplexity int) int
@@ -145,7 +149,7 @@ type ComplexityRoot struct {
 	User struct {
 		Devices  func(childComplexity int, first *int, after *string) int
 		ID       func(childComplexity int) int
-		Sessions func(childComplexity int, first *int, after *string) int
+		Sessions func(childComplexity int, first *int, after *string, filter *session.SessionFilterInput, sort *session.SessionSort) int
 	}
 
 	_Service struct {
@@ -351,7 +355,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Sessions(childComplexity, args["first"].(*int), args["after"].(*string)), true
+		return e.ComplexityRoot.Query.Sessions(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*session.SessionFilterInput), args["sort"].(*session.SessionSort)), true
+	case "Query.userSessions":
+		if e.ComplexityRoot.Query.UserSessions == nil {
+			break
+		}
+
+		args, err := ec.field_Query_userSessions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.UserSessions(childComplexity, args["userId"].(*uuid.UUID), args["first"].(*int), args["after"].(*string), args["filter"].(*session.SessionFilterInput), args["sort"].(*session.SessionSort)), true
 	case "Query._service":
 		if e.ComplexityRoot.Query.__resolve__service == nil {
 			break
@@ -427,6 +442,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.Device(childComplexity), true
+	case "Session.endedAt":
+		if e.ComplexityRoot.Session.EndedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.EndedAt(childComplexity), true
 	case "Session.expiresAt":
 		if e.ComplexityRoot.Session.ExpiresAt == nil {
 			break
@@ -451,6 +472,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.LastSeenAt(childComplexity), true
+	case "Session.state":
+		if e.ComplexityRoot.Session.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.State(childComplexity), true
 	case "Session.tenant":
 		if e.ComplexityRoot.Session.Tenant == nil {
 			break
@@ -585,7 +612,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.User.Sessions(childComplexity, args["first"].(*int), args["after"].(*string)), true
+		return e.ComplexityRoot.User.Sessions(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*session.SessionFilterInput), args["sort"].(*session.SessionSort)), true
 
 	case "_Service.sdl":
 		if e.ComplexityRoot._Service.SDL == nil {
@@ -701,14 +728,19 @@ scalar DateTime @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 
 type Query {
   """
-  The sessions of the user who is signed in, in the tenant of the access token,
-  that can still be used, the newest first.
+  The sessions of the user who is signed in, in the tenant of the access token. A
+  page continues in the order in which it began: a cursor of another order is
+  INVALID_INPUT.
   """
   sessions(
     "How many to return: 1 to 100, 20 if left out."
     first: Int
     "Return those after this cursor; from the start if left out."
     after: String
+    "Keep the sessions that fit all of this; the ACTIVE ones if left out."
+    filter: SessionFilterInput
+    "The order."
+    sort: SessionSort = CREATED_AT_DESC
   ): SessionConnection! @authenticated
 
   """
@@ -721,6 +753,23 @@ type Query {
     "Return those after this cursor; from the start if left out."
     after: String
   ): DeviceConnection! @authenticated
+
+  """
+  The sessions of a user of the tenant, or of all its users. It needs the permission
+  sessions:read and is FORBIDDEN without it. Who is no user of the tenant has none.
+  """
+  userSessions(
+    "The user's id; everybody's sessions if left out."
+    userId: ID
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+    "Keep the sessions that fit all of this; the ACTIVE ones if left out."
+    filter: SessionFilterInput
+    "The order."
+    sort: SessionSort = CREATED_AT_DESC
+  ): SessionConnection! @authenticated
 }
 
 type Mutation {
@@ -835,14 +884,18 @@ type User @key(fields: "id") {
   "The user's id, the same in every tenant that the person belongs to."
   id: ID!
   """
-  The user's sessions in this tenant that can still be used, the newest first; null
-  for others than oneself without the permission sessions:read.
+  The user's sessions in this tenant, as of Query.sessions; null for others than
+  oneself without the permission sessions:read.
   """
   sessions(
     "How many to return: 1 to 100, 20 if left out."
     first: Int
     "Return those after this cursor; from the start if left out."
     after: String
+    "Keep the sessions that fit all of this; the ACTIVE ones if left out."
+    filter: SessionFilterInput
+    "The order."
+    sort: SessionSort = CREATED_AT_DESC
   ): SessionConnection @authenticated
   """
   The devices that the user has used in this tenant, the last one added first; null
@@ -869,6 +922,10 @@ type Session @key(fields: "id") {
   tenant: Tenant!
   "The device on which the session was started."
   device: Device!
+  "Whether the session can still be used."
+  state: SessionState!
+  "When the session was logged out or revoked; null if it was not."
+  endedAt: DateTime
   "Whether this is the session of the access token that asks."
   current: Boolean!
   "When the session was last used, to the minute or so."
@@ -943,6 +1000,32 @@ enum DeviceKind {
   BOT
   "Anything else, or unknown."
   OTHER
+}
+
+"Whether a session can still be used."
+enum SessionState {
+  "The session can be used."
+  ACTIVE
+  "The session was logged out or revoked. It is kept until it would have expired, and some time more."
+  ENDED
+  "The session has come to its end. It is kept for some time."
+  EXPIRED
+}
+
+"Which sessions to keep. A field that is left out keeps all, but state."
+input SessionFilterInput {
+  "The state to be in; ACTIVE if left out."
+  state: SessionState
+  "The id of the device to be on."
+  deviceId: ID
+}
+
+"An order of sessions."
+enum SessionSort {
+  "By the time of the sign-in, the first first."
+  CREATED_AT_ASC
+  "By the time of the sign-in, the last first."
+  CREATED_AT_DESC
 }
 
 "A page of sessions."
@@ -1158,6 +1241,10 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 		return ec.fieldContext_Session_tenant(ctx, field)
 	case "device":
 		return ec.fieldContext_Session_device(ctx, field)
+	case "state":
+		return ec.fieldContext_Session_state(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_Session_endedAt(ctx, field)
 	case "current":
 		return ec.fieldContext_Session_current(ctx, field)
 	case "lastSeenAt":
