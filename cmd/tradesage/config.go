@@ -130,8 +130,8 @@ func (c *config) validate() error {
 		}
 		c.PublicURL = scheme + c.Listen
 	}
-	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("TRADESAGE_PUBLIC_URL: %q is not an http or https URL", c.PublicURL)
+	if err := c.validatePublicURL(); err != nil {
+		return err
 	}
 	if c.Identity.Issuer == "" {
 		c.Identity.Issuer = c.PublicURL
@@ -150,6 +150,13 @@ func (c *config) validate() error {
 	}
 	if t := c.Identity.SessionTTL; t < time.Hour || t > 8760*time.Hour {
 		return fmt.Errorf("TRADESAGE_SESSION_TTL: %s is not between 1h and 8760h", t)
+	}
+	return nil
+}
+
+func (c *config) validatePublicURL() error {
+	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("TRADESAGE_PUBLIC_URL: %q is not an http or https URL", c.PublicURL)
 	}
 	return nil
 }

@@ -52,6 +52,12 @@ func (m *InvitationMails) CodeHash(tenant, invitation uuid.UUID) []byte {
 	return hash[:]
 }
 
+// Link is where an invitation is accepted. The code stands behind # so that it is
+// in no server's log.
+func (m *InvitationMails) Link(tenant, invitation uuid.UUID) string {
+	return m.publicURL + "/invitation#" + m.Code(tenant, invitation)
+}
+
 // ParseInvitationCode returns the tenant that a code names and the hash under
 // which its invitation is found there; not ok if the text cannot be a code. It
 // says nothing of whether there is such an invitation.
@@ -86,7 +92,6 @@ type Invitation struct {
 func (m *InvitationMails) Message(i Invitation) (mail.Message, error) {
 	return mail.Invitation{
 		Tenant: i.TenantName, Role: i.Role, InvitedBy: i.InvitedBy, ExpiresAt: i.ExpiresAt,
-		// The code stands behind # so that it is in no server's log.
-		Link: m.publicURL + "/invitation#" + m.Code(i.Tenant, i.ID),
+		Link: m.Link(i.Tenant, i.ID),
 	}.Message(i.ID, i.Email)
 }

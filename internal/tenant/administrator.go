@@ -1,0 +1,107 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/tenantdb"
+	"github.com/tradesage/tradesage/internal/audit"
+	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/input"
+	"github.com/tradesage/tradesage/internal/mail"
+)
+
+// platformName is what people call the platform's own tenant.
+const platformName = "TradeSage"
+
+// AdministratorInvitation is an invitation to run the platform.
+type AdministratorInvitation struct {
+	Email string
+	// Link carries the code: whoever has it may accept.
+	Link      string
+	ExpiresAt time.Time
+}
+
+// InviteAdministrator invites an address to the platform's own tenant as a platform
+// administrator, by mail, and records user.invite without an actor. It makes that
+// tenant where there is none. An open invitation of the same address is withdrawn.
+//
+// It asks nobody for a permission: it is for operators, who hold the installation's
+// secrets, and not for requests.
+//
+// INVALID_INPUT of email; CONFLICT of email for who is a user of that tenant
+// already; UNAVAILABLE if there is no room for the tenant.
+func (t *Tenants) InviteAdministrator(ctx context.Context, email string) (*AdministratorInvitation, error) {
+	email, err := input.Email("email", email)
+	if err != nil {
+		return nil, err
+	}
+	platform, err := t.EnsureTenant(ctx, PlatformSlug, platformName)
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	letter := Invitation{
+		ID: id, Tenant: platform.ID(), TenantName: platformName, Role: "platform administrator", Email: email,
+		ExpiresAt: t.now().Add(InvitationLife).UTC().Truncate(time.Microsecond),
+	}
+	err = t.store.Tenant(platform).Tx(ctx, func(q *tenantdb.Queries) error {
+		if err := mayAdminister(ctx, q, email); err != nil {
+			return err
+		}
+		return t.inviteAdministrator(ctx, q, letter)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("invite %s to the platform: %w", email, err)
+	}
+	return &AdministratorInvitation{Email: email, Link: t.invitations.Link(letter.Tenant, id), ExpiresAt: letter.ExpiresAt}, nil
+}
+
+// mayAdminister answers CONFLICT for the address of a user.
+func mayAdminister(ctx context.Context, q *tenantdb.Queries, email string) error {
+	switch existing, err := q.GetUserByEmail(ctx, email); {
+	case errors.Is(err, db.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("user by address: %w", err)
+	case existing.State == "active":
+		return fault.Conflict("email", "this person is a user of the platform's tenant already; give them the role "+RolePlatformAdmin+" with assignRole")
+	default:
+		return fault.Conflict("email", "this person is a user of the platform's tenant who was deactivated")
+	}
+}
+
+func (t *Tenants) inviteAdministrator(ctx context.Context, q *tenantdb.Queries, letter Invitation) error {
+	if _, err := q.WithdrawInvitations(ctx, letter.Email); err != nil {
+		return err
+	}
+	if err := q.UpsertInvitation(ctx, tenantdb.UpsertInvitationParams{
+		ID: letter.ID, Email: letter.Email, RoleKey: RolePlatformAdmin,
+		CodeHash: t.invitations.CodeHash(letter.Tenant, letter.ID), ExpiresAt: letter.ExpiresAt,
+	}); err != nil {
+		return err
+	}
+	message, err := t.invitations.Message(letter)
+	if err != nil {
+		return err
+	}
+	body, err := message.Encode()
+	if err != nil {
+		return err
+	}
+	if err := q.Emit(ctx, mail.Kind, body); err != nil {
+		return err
+	}
+	return audit.RecordTenant(ctx, q, audit.Event{
+		Action: "user.invite", Target: letter.ID.String(),
+		Details: map[string]any{"email": letter.Email, "role": RolePlatformAdmin, "by": "operator"},
+	})
+}
