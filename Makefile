@@ -35,7 +35,7 @@ db-reset: ## As run, but remove the development data first
 
 .PHONY: build
 build: web-or-stub ## Build bin/tradesage, with the playground where Node is installed
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tradesage ./cmd/tradesage
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tradesage ./cmd/tradesage
 
 .PHONY: web
 web: ## Build the playground that bin/tradesage serves (needs Node)
@@ -66,6 +66,15 @@ test: setup ## Run all tests
 test-race: ## Run all tests in random order under the race detector
 	@scripts/setup.sh postgresql redis pgbouncer compiler
 	CGO_ENABLED=1 go test -race -shuffle=on -count=1 ./...
+
+.PHONY: image
+image: web-or-stub ## Build bin/image, an OCI layout (ARGS="-tarball FILE", "-platform linux/arm64")
+	@cd deploy/image && go run . -version '$(VERSION)' -revision "$$(git rev-parse HEAD 2>/dev/null)" \
+		-created "$$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 1970-01-01T00:00:00Z)" $(ARGS)
+
+.PHONY: test-image
+test-image: ## Build the image, unpack it, and start the program from it
+	cd deploy/image && go vet . && go test -count=1 .
 
 .PHONY: bench
 bench: setup ## Measure against the budgets (ARGS="-quick", "-json FILE", "-compare FILE", names)

@@ -1,0 +1,4 @@
+// Command tradesage stands for the product where only the image around it matters.
+package main
+
+func main() {}
