@@ -161,6 +161,7 @@ func (s source) system() ([]file, error) {
 		{"usr/share/", 0o755, 0, nil},
 		{zonesName, 0o644, 0, zones},
 		// Mount points: a new volume takes over the owner of what it covers.
+		{"authority/", 0o700, nonroot, nil},
 		{"certs/", 0o700, nonroot, nil},
 		{"credentials/", 0o700, nonroot, nil},
 		{"tmp/", 0o1777, 0, nil},

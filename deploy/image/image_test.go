@@ -178,7 +178,7 @@ func TestTheImageHoldsNothingElse(t *testing.T) {
 		"5 0755 0:0 etc/", "0 0644 0:0 etc/passwd", "0 0644 0:0 etc/group",
 		"5 0755 0:0 etc/ssl/", "5 0755 0:0 etc/ssl/certs/", "0 0644 0:0 etc/ssl/certs/ca-certificates.crt",
 		"5 0755 0:0 usr/", "5 0755 0:0 usr/share/", "0 0644 0:0 usr/share/zoneinfo.zip",
-		"5 0700 65532:65532 certs/", "5 0700 65532:65532 credentials/", "5 1777 0:0 tmp/",
+		"5 0700 65532:65532 authority/", "5 0700 65532:65532 certs/", "5 0700 65532:65532 credentials/", "5 1777 0:0 tmp/",
 		"0 0755 0:0 tradesage",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -13,7 +13,6 @@ import (
 	"github.com/tradesage/tradesage/internal/audit"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/input"
-	"github.com/tradesage/tradesage/internal/mail"
 )
 
 // platformName is what people call the platform's own tenant.
@@ -49,20 +48,20 @@ func (t *Tenants) InviteAdministrator(ctx context.Context, email string) (*Admin
 	if err != nil {
 		return nil, err
 	}
-	letter := Invitation{
-		ID: id, Tenant: platform.ID(), TenantName: platformName, Role: "platform administrator", Email: email,
+	made := tenantdb.UpsertInvitationParams{
+		ID: id, Email: email, RoleKey: RolePlatformAdmin, CodeHash: t.invitations.CodeHash(platform.ID(), id),
 		ExpiresAt: t.now().Add(InvitationLife).UTC().Truncate(time.Microsecond),
 	}
 	err = t.store.Tenant(platform).Tx(ctx, func(q *tenantdb.Queries) error {
 		if err := mayAdminister(ctx, q, email); err != nil {
 			return err
 		}
-		return t.inviteAdministrator(ctx, q, letter)
+		return inviteAdministrator(ctx, q, made)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("invite %s to the platform: %w", email, err)
 	}
-	return &AdministratorInvitation{Email: email, Link: t.invitations.Link(letter.Tenant, id), ExpiresAt: letter.ExpiresAt}, nil
+	return &AdministratorInvitation{Email: email, Link: t.invitations.Link(platform.ID(), id), ExpiresAt: made.ExpiresAt}, nil
 }
 
 // mayAdminister answers CONFLICT for the address of a user.
@@ -79,29 +78,22 @@ func mayAdminister(ctx context.Context, q *tenantdb.Queries, email string) error
 	}
 }
 
-func (t *Tenants) inviteAdministrator(ctx context.Context, q *tenantdb.Queries, letter Invitation) error {
-	if _, err := q.WithdrawInvitations(ctx, letter.Email); err != nil {
+func inviteAdministrator(ctx context.Context, q *tenantdb.Queries, made tenantdb.UpsertInvitationParams) error {
+	if _, err := q.WithdrawInvitations(ctx, made.Email); err != nil {
 		return err
 	}
-	if err := q.UpsertInvitation(ctx, tenantdb.UpsertInvitationParams{
-		ID: letter.ID, Email: letter.Email, RoleKey: RolePlatformAdmin,
-		CodeHash: t.invitations.CodeHash(letter.Tenant, letter.ID), ExpiresAt: letter.ExpiresAt,
-	}); err != nil {
+	if err := q.UpsertInvitation(ctx, made); err != nil {
 		return err
 	}
-	message, err := t.invitations.Message(letter)
+	body, err := InvitationEvent(made.ID)
 	if err != nil {
 		return err
 	}
-	body, err := message.Encode()
-	if err != nil {
-		return err
-	}
-	if err := q.Emit(ctx, mail.Kind, body); err != nil {
+	if err := q.Emit(ctx, KindInvitationMail, body); err != nil {
 		return err
 	}
 	return audit.RecordTenant(ctx, q, audit.Event{
-		Action: "user.invite", Target: letter.ID.String(),
-		Details: map[string]any{"email": letter.Email, "role": RolePlatformAdmin, "by": "operator"},
+		Action: "user.invite", Target: made.ID.String(),
+		Details: map[string]any{"email": made.Email, "role": RolePlatformAdmin, "by": "operator"},
 	})
 }
