@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tradesage/tradesage/internal/mtls"
@@ -15,6 +18,8 @@ type certsCommand struct {
 	Life    time.Duration `default:"168h" help:"Life of a service's certificate, 1m to 9552h."`
 	Host    []string      `help:"Further host names and addresses that the certificates are good for."`
 	Renew   bool          `help:"Make the services' certificates anew, whatever is left of their life."`
+
+	Deliver string `type:"path" help:"Also copy ca.crt and the certificates and keys to this folder, for a service that may not see the authority."`
 
 	NewAuthority      bool `help:"Sign with a new authority from now on. Certificates of the old one stay good until --forget-authorities."`
 	ForgetAuthorities bool `help:"Trust only the newest authority from now on."`
@@ -53,5 +58,28 @@ func (c certsCommand) Run() error {
 		}
 		fmt.Printf("only the newest authority is left in %s/ca.crt\n", c.Dir)
 	}
+	if c.Deliver == "" {
+		return nil
+	}
+	return c.deliver(services)
+}
+
+// deliver copies what services prove themselves with. A service that runs takes it
+// up when the pair fits together.
+func (c certsCommand) deliver(services []string) error {
+	names := []string{"ca.crt"}
+	for _, service := range services {
+		names = append(names, service+".crt", service+".key")
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(c.Dir, name))
+		if err != nil {
+			return err
+		}
+		if err := writeSecretFile(filepath.Join(c.Deliver, name), text); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("delivered to %s: %s\n", c.Deliver, strings.Join(names, " "))
 	return nil
 }

@@ -49,6 +49,7 @@ var serviceNeeds = map[string]needs{
 type credentialsCommand struct {
 	Service   []string `required:"" help:"Services that the process runs: router, auth, tenant, user, session, or all."`
 	Out       string   `type:"path" help:"File to write, for its owner's eyes only; credentials-<services>.json if empty."`
+	Userlist  string   `type:"path" help:"Also write the logins as PgBouncer's auth_file."`
 	Secret    string   `name:"database-secret" env:"TRADESAGE_DATABASE_SECRET" help:"Derives the logins' passwords: base64 of at least 16 bytes."`
 	MasterKey string   `name:"master-key" env:"TRADESAGE_MASTER_KEY" help:"Encrypts the token keys at rest: base64 of 32 bytes."`
 	Shards    int      `env:"TRADESAGE_SHARDS" default:"16" help:"Tenant logins that migrate has made, 1 to 1000. After more are made the files have to be written anew."`
@@ -89,8 +90,23 @@ func (c credentialsCommand) Run() error {
 	if err := writeSecretFile(out, append(text, '\n')); err != nil {
 		return err
 	}
+	if c.Userlist != "" {
+		if err := writeSecretFile(c.Userlist, userlist(made.Logins)); err != nil {
+			return err
+		}
+	}
 	fmt.Printf("%s: %d logins, keys %s\n", out, len(made.Logins), strings.Join(sortedKeys(made.Keys), " "))
 	return nil
+}
+
+// userlist is what PgBouncer reads: it logs in for its clients, so it needs the
+// passwords themselves. They are base64 without quotes.
+func userlist(logins map[string]string) []byte {
+	var text strings.Builder
+	for _, login := range sortedKeys(logins) {
+		fmt.Fprintf(&text, "\"%s\" \"%s\"\n", login, logins[login])
+	}
+	return []byte(text.String())
 }
 
 func makeCredentials(names []string, secret, master []byte, shards int) (credentials, error) {
