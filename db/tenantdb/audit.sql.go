@@ -60,16 +60,18 @@ SELECT id, actor_id, session_id, action, target, request_id, details, created_at
 FROM audit_events
 WHERE ($1::text IS NULL OR action = $1::text)
   AND ($2::uuid IS NULL OR actor_id = $2::uuid)
-  AND ($3::timestamptz IS NULL OR created_at >= $3::timestamptz)
-  AND ($4::timestamptz IS NULL OR created_at < $4::timestamptz)
-  AND ($5::uuid IS NULL OR id < $5::uuid)
+  AND ($3::text IS NULL OR target = $3::text)
+  AND ($4::timestamptz IS NULL OR created_at >= $4::timestamptz)
+  AND ($5::timestamptz IS NULL OR created_at < $5::timestamptz)
+  AND ($6::uuid IS NULL OR id < $6::uuid)
 ORDER BY id DESC
-LIMIT $6
+LIMIT $7
 `
 
 type ListAuditEventsParams struct {
 	Action   *string
 	ActorID  *uuid.UUID
+	Target   *string
 	FromTime *time.Time
 	ToTime   *time.Time
 	After    *uuid.UUID
@@ -92,6 +94,7 @@ func (q *Queries) ListAuditEvents(ctx context.Context, arg ListAuditEventsParams
 	rows, err := q.db.Query(ctx, listAuditEvents,
 		arg.Action,
 		arg.ActorID,
+		arg.Target,
 		arg.FromTime,
 		arg.ToTime,
 		arg.After,

@@ -135,6 +135,8 @@ func TestAuditEvents(t *testing.T) {
 		"by actor":   {user.AuditEventFilterInput{ActorID: &c.trader}, []string{c.trader.String()}},
 		"too early":  {user.AuditEventFilterInput{To: ptr(time.Now().Add(-time.Hour))}, []string{}},
 		"too late":   {user.AuditEventFilterInput{From: ptr(time.Now().Add(time.Hour))}, []string{}},
+		"by target":  {user.AuditEventFilterInput{Target: ptr("b")}, []string{"b"}},
+		"by no text": {user.AuditEventFilterInput{Target: ptr("a\x00")}, []string{}},
 		"by rubbish": {user.AuditEventFilterInput{Action: ptr("a\x00")}, []string{}},
 		"all of it": {user.AuditEventFilterInput{
 			Action: ptr("role.create"), ActorID: &c.admin, From: ptr(time.Now().Add(-time.Hour)), To: ptr(time.Now().Add(time.Hour)),
@@ -152,6 +154,57 @@ func TestAuditEvents(t *testing.T) {
 	}
 	_, err = c.users.AuditEvents(as(t, c.in, c.trader), page.Args{}, nil)
 	wantFault(t, err, fault.CodeForbidden, "")
+}
+
+// What comes between two pages neither hides nor repeats what was there.
+func TestListsGrowBetweenPages(t *testing.T) {
+	t.Parallel()
+	c := newCompany(t)
+	for range 4 {
+		c.member(t, c.in, tenant.RoleTrader)
+	}
+	owner := as(t, c.in, c.owner)
+	for _, sort := range []user.UserSort{user.SortCreatedAtAsc, user.SortCreatedAtDesc, user.SortEmailAsc, user.SortNameDesc} {
+		before, err := c.users.List(owner, user.List{Args: page.Args{First: ptr(100)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[uuid.UUID]int{}
+		list := user.List{Args: page.Args{First: ptr(2)}, Sort: &sort}
+		for more, rounds := true, 0; more; rounds++ {
+			found, err := c.users.List(owner, list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, edge := range found.Edges {
+				seen[edge.Node.ID]++
+			}
+			if more, list.After = found.PageInfo.HasNextPage, found.PageInfo.EndCursor; rounds < 3 {
+				c.member(t, c.in, tenant.RoleViewer)
+			}
+		}
+		for _, edge := range before.Edges {
+			if n := seen[edge.Node.ID]; n != 1 {
+				t.Errorf("%s: a user came %d times", sort, n)
+			}
+		}
+	}
+	first, err := c.users.AuditEvents(owner, page.Args{First: ptr(2)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := c.users.AuditEvents(owner, page.Args{First: ptr(100)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.member(t, c.in, tenant.RoleViewer)
+	rest, err := c.users.AuditEvents(owner, page.Args{First: ptr(98), After: first.PageInfo.EndCursor}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(whole.Edges[2:], rest.Edges); diff != "" || len(rest.Edges) == 0 {
+		t.Errorf("the record after its first page: %s", diff)
+	}
 }
 
 func TestRolesAndTheirHolders(t *testing.T) {

@@ -53,6 +53,8 @@ type AuditEventEdge = page.Edge[*AuditEvent]
 type AuditEventFilterInput struct {
 	Action  *string
 	ActorID *uuid.UUID
+	// Target is what it was done to.
+	Target *string
 	// From is included, To is not.
 	From, To *time.Time
 }
@@ -76,6 +78,10 @@ func (u *Users) AuditEvents(ctx context.Context, args page.Args, filter *AuditEv
 	}
 	if filter != nil {
 		params.Action, params.ActorID = storable(filter.Action), filter.ActorID
+		if params.Target = storable(filter.Target); params.Target != filter.Target {
+			nothing := " " // the empty target is that of some
+			params.Target = &nothing
+		}
 		params.FromTime, params.ToTime = filter.From, filter.To
 	}
 	rows, err := u.store.Tenant(caller.Tenant).ListAuditEvents(ctx, params)

@@ -439,7 +439,7 @@ func (ec *executionContext) unmarshalInputAuditEventFilterInput(ctx context.Cont
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"action", "actorId", "from", "to"}
+	fieldsInOrder := [...]string{"action", "actorId", "target", "from", "to"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -460,6 +460,13 @@ func (ec *executionContext) unmarshalInputAuditEventFilterInput(ctx context.Cont
 				return it, err
 			}
 			it.ActorID = data
+		case "target":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("target"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Target = data
 		case "from":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("from"))
 			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)

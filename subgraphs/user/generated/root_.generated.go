@@ -1107,6 +1107,8 @@ input AuditEventFilterInput {
   action: String
   "The id of who did it."
   actorId: ID
+  "What it was done to, as an id or a key."
+  target: String
   "The earliest moment to keep."
   from: DateTime
   "The moment before which to keep."
