@@ -142,11 +142,27 @@ func TestLiveEventsOfTwoProcesses(t *testing.T) {
 				t.Error(diff)
 			}
 		}
+		// known waits until the other process has heard of a change: a mutation waits
+		// for that only a moment.
+		known := func(allowed bool) {
+			t.Helper()
+			deadline, tick := time.After(soon), time.NewTicker(10*time.Millisecond)
+			defer tick.Stop()
+			for p.b.ask(t, trader, `{ can(permission: "audit:read") }`, nil).Data["can"] != allowed {
+				select {
+				case <-tick.C:
+				case <-deadline:
+					t.Fatal("the change of a role is not known everywhere")
+				}
+			}
+		}
 		both("trader@acme.test")
 		const assign = `mutation ($id: ID!) { assignRole(input: {userId: $id, role: "admin"}) { user { id } } }`
 		p.a.must(t, owner, assign, map[string]any{"id": id})
+		known(true)
 		both("owner@acme.test", "trader@acme.test")
 		p.a.must(t, owner, strings.Replace(assign, "assignRole", "unassignRole", 1), map[string]any{"id": id})
+		known(false)
 		both("trader@acme.test")
 	})
 	t.Run("cursors of others and made up", func(t *testing.T) {
