@@ -10,9 +10,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -244,12 +246,9 @@ func (s sockets) addresses() map[string]string {
 }
 
 func (s sockets) close() {
-	for _, l := range s.services {
-		_ = l.Close() // closed already after serving
-	}
-	for _, l := range []net.Listener{s.public, s.metrics} {
-		if l != nil {
-			_ = l.Close()
+	for _, l := range append(slices.Collect(maps.Values(s.services)), s.public, s.metrics) {
+		if l != nil { // it was opened
+			_ = l.Close() // closed already after serving
 		}
 	}
 }

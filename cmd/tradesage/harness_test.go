@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -57,12 +58,20 @@ func binary(t *testing.T) string {
 	return built.path
 }
 
-// freePort returns an address that nobody listens at. It is below those that the
-// system gives to connections, which would take it before a program listens.
+// ports counts those that freePort has given away.
+var ports atomic.Int64
+
+// firstPort and portRange are below what the system gives to connections, which
+// would take an address before a program listens there.
+const firstPort, portRange = 10_000, 22_000
+
+var portsFrom = rand.IntN(portRange)
+
+// freePort returns an address that nobody listens at, and no address twice.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		at := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
+		at := fmt.Sprintf("127.0.0.1:%d", firstPort+(portsFrom+int(ports.Add(1)))%portRange)
 		if l, err := net.Listen("tcp", at); err == nil {
 			_ = l.Close()
 			return at

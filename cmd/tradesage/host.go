@@ -261,10 +261,10 @@ func (h *host) await(ctx context.Context, begin func(context.Context) (*app, err
 		if time.Now().Add(pause).After(deadline) {
 			return nil, err
 		}
+		h.waitFor(missing.what)
 		if pause == firstRetry {
 			h.logger.WarnContext(ctx, "waiting to start", "for_at_most", h.config.StartWait.String(), "missing", missing.what, "error", err)
 		}
-		h.waitFor(missing.what)
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()

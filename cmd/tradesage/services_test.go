@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -57,17 +58,23 @@ func TestServicesAreMixedAtWill(t *testing.T) {
 
 func TestServeRefusesBadServices(t *testing.T) {
 	t.Parallel()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = busy.Close() })
 	for want, bad := range map[string]map[string]string{
-		`TRADESAGE_SERVICES: "billing" is none of`:                   {"TRADESAGE_SERVICES": "router,billing"},
-		"TRADESAGE_SERVICES: all stands alone":                       {"TRADESAGE_SERVICES": "all,router"},
-		"TRADESAGE_SERVICES: auth is named twice":                    {"TRADESAGE_SERVICES": "auth,auth"},
-		"TRADESAGE_USER_LISTEN: 0.0.0.0:1 can be reached from other": {"TRADESAGE_SERVICES": "user", "TRADESAGE_USER_LISTEN": "0.0.0.0:1"},
-		"TRADESAGE_USER_LISTEN: \"nowhere\" is not host:port":        {"TRADESAGE_SERVICES": "user", "TRADESAGE_USER_LISTEN": "nowhere"},
-		"TRADESAGE_AUTH_URL: auth.example is another machine":        {"TRADESAGE_SERVICES": "router", "TRADESAGE_AUTH_URL": "http://auth.example/graphql"},
-		"TRADESAGE_AUTH_URL: must begin with http:// where":          {"TRADESAGE_SERVICES": "router", "TRADESAGE_AUTH_URL": "https://127.0.0.1:1/graphql"},
-		"TRADESAGE_AUTH_URL: must begin with https:// where":         {"TRADESAGE_SERVICES": "router", "TRADESAGE_AUTH_URL": "http://127.0.0.1:1/graphql", "TRADESAGE_SERVICE_CERTS": "/nowhere"},
-		"TRADESAGE_FETCH_TIMEOUT: 1ms is not between 100ms and 5m":   {"TRADESAGE_SERVICES": "router", "TRADESAGE_FETCH_TIMEOUT": "1ms"},
-		"TRADESAGE_SERVICE_CERTS: ":                                  {"TRADESAGE_SERVICES": "user", "TRADESAGE_SERVICE_CERTS": "/nowhere"},
+		"cannot listen at " + busy.Addr().String() + " (choose another with --user-listen)": {"TRADESAGE_SERVICES": "user", "TRADESAGE_USER_LISTEN": busy.Addr().String()},
+		`TRADESAGE_SERVICES: "billing" is none of`:                                          {"TRADESAGE_SERVICES": "router,billing"},
+		"TRADESAGE_SERVICES: all stands alone":                                              {"TRADESAGE_SERVICES": "all,router"},
+		"TRADESAGE_SERVICES: auth is named twice":                                           {"TRADESAGE_SERVICES": "auth,auth"},
+		"TRADESAGE_USER_LISTEN: 0.0.0.0:1 can be reached from other":                        {"TRADESAGE_SERVICES": "user", "TRADESAGE_USER_LISTEN": "0.0.0.0:1"},
+		"TRADESAGE_USER_LISTEN: \"nowhere\" is not host:port":                               {"TRADESAGE_SERVICES": "user", "TRADESAGE_USER_LISTEN": "nowhere"},
+		"TRADESAGE_AUTH_URL: auth.example is another machine":                               {"TRADESAGE_SERVICES": "router", "TRADESAGE_AUTH_URL": "http://auth.example/graphql"},
+		"TRADESAGE_AUTH_URL: must begin with http:// where":                                 {"TRADESAGE_SERVICES": "router", "TRADESAGE_AUTH_URL": "https://127.0.0.1:1/graphql"},
+		"TRADESAGE_AUTH_URL: must begin with https:// where":                                {"TRADESAGE_SERVICES": "router", "TRADESAGE_AUTH_URL": "http://127.0.0.1:1/graphql", "TRADESAGE_SERVICE_CERTS": "/nowhere"},
+		"TRADESAGE_FETCH_TIMEOUT: 1ms is not between 100ms and 5m":                          {"TRADESAGE_SERVICES": "router", "TRADESAGE_FETCH_TIMEOUT": "1ms"},
+		"TRADESAGE_SERVICE_CERTS: ":                                                         {"TRADESAGE_SERVICES": "user", "TRADESAGE_SERVICE_CERTS": "/nowhere"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
