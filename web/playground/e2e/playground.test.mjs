@@ -108,7 +108,7 @@ describe('the playground', { timeout: 300_000 }, () => {
     await page.getByRole('button', { name: 'Show Documentation Explorer' }).click();
     const docs = page.locator('.graphiql-plugin');
     await docs.getByRole('link', { name: 'Query' }).click();
-    await docs.getByText('The user who is signed in, in the tenant of the access token.').waitFor();
+    await docs.getByText('The user who is signed in, in the tenant of the access token.', { exact: true }).waitFor();
     await docs.getByRole('link', { name: 'User', exact: true }).first().click();
     await docs.getByText('A person in one tenant.').waitFor();
     await visitor.screenshot('documentation, light');

@@ -44,7 +44,7 @@ function createSockets(session: Session): Client {
       },
       on: {
         closed: (event) => {
-          if (token && (event as CloseEvent).code === signInEnded) session.refused(token);
+          if (token && isEndOfSignIn(event)) session.refused(token);
         },
       },
     });
@@ -60,11 +60,19 @@ function createSockets(session: Session): Client {
   return {
     on: (...args) => client.on(...args),
     subscribe: (payload, sink) =>
-      client.subscribe(payload, { ...sink, error: (reason) => sink.error(readable(reason)) }),
+      client.subscribe(payload, {
+        ...sink,
+        // The panel tells of the end of a sign-in; what ran for it is over, not broken.
+        error: (reason) => (isEndOfSignIn(reason) ? sink.complete() : sink.error(readable(reason))),
+      }),
     iterate: (...args) => client.iterate(...args),
     dispose: () => client.dispose(),
     terminate: () => client.terminate(),
   };
+}
+
+function isEndOfSignIn(reason: unknown): boolean {
+  return reason instanceof CloseEvent && reason.code === signInEnded;
 }
 
 /** A socket that cannot be opened reports an event that says nothing. */
