@@ -44,7 +44,7 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	out := &steps{w: os.Stdout, began: time.Now()}
 	c := config{
 		Listen: d.Listen, MetricsListen: d.MetricsListen, LogLevel: d.LogLevel, LogFormat: "text",
-		Introspection: true, Blanks: devBlanks, DrainTime: 5 * time.Second,
+		Introspection: true, Blanks: devBlanks, DrainTime: 10 * time.Second,
 		Identity: identityConfig{Audience: "tradesage", AccessTTL: 15 * time.Minute, SessionTTL: 720 * time.Hour},
 	}
 	logger := c.logger(os.Stderr)
