@@ -1,9 +1,11 @@
 package router
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,6 +35,7 @@ type socket struct {
 	bearer atomic.Pointer[bearer]
 
 	mu         sync.Mutex
+	wire       net.Conn // what conn speaks over
 	operations map[string]*socketOperation
 	inited     bool // connection_init has come
 	acked      bool
@@ -44,6 +47,18 @@ type socket struct {
 
 // maxCloseReason is what a close frame holds (RFC 6455, 5.5).
 const maxCloseReason = 123
+
+// taking keeps the connection that is taken from a response.
+type taking struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+// Hijack implements http.Hijacker.
+func (t *taking) Hijack() (conn net.Conn, buffered *bufio.ReadWriter, err error) {
+	t.conn, buffered, err = http.NewResponseController(t.ResponseWriter).Hijack()
+	return t.conn, buffered, err
+}
 
 // closeWithin is how long a client may take to answer the end of its socket.
 const closeWithin = 2 * time.Second
@@ -76,7 +91,8 @@ func (x *exchange) serveSocket(ctx context.Context, req *http.Request) {
 	}
 	defer r.clients.remove(s)
 	defer s.finish() // whoever waits for all clients waits for what they run, too
-	conn, err := websocket.Accept(x.w, req, &websocket.AcceptOptions{
+	taken := &taking{ResponseWriter: x.w}
+	conn, err := websocket.Accept(taken, req, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, OriginPatterns: r.streams.Origins,
 	})
 	if err != nil {
@@ -84,7 +100,7 @@ func (x *exchange) serveSocket(ctx context.Context, req *http.Request) {
 		return // Accept has answered
 	}
 	s.mu.Lock()
-	s.conn = conn
+	s.conn, s.wire = conn, taken.conn
 	closing := s.closing // ended between add and here
 	s.mu.Unlock()
 	defer func() { _ = conn.CloseNow() }()
@@ -188,7 +204,11 @@ func (s *socket) closeLocked(code websocket.StatusCode, reason string) {
 	reason = strings.ToValidUTF8(reason[:min(len(reason), maxCloseReason)], "")
 	if s.conn != nil {
 		go func() { _ = s.conn.Close(code, reason) }() // it waits for the client's answer
-		time.AfterFunc(closeWithin, s.abort)
+		// Nothing but the connection's own end cuts that short.
+		time.AfterFunc(closeWithin, func() {
+			s.abort()
+			_ = s.wire.Close() // closed already if the client has answered
+		})
 	}
 }
 
