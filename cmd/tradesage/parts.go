@@ -42,6 +42,8 @@ func (a *app) buildSubgraphs(ctx, background context.Context, m mode, who verifi
 	permissions := a.permissions(who.revocations)
 	schemas := map[string]graphql.ExecutableSchema{}
 	work := []part{{"live events", hub.Run}} // begins when revocations are known
+	var users *user.Users
+	// auth does what follows from changes of tenants and users, and founds tenants.
 	if parts.serves("auth") || parts.serves("tenant") {
 		if err := a.buildTenants(background, permissions, hub); err != nil {
 			return err
@@ -49,28 +51,29 @@ func (a *app) buildSubgraphs(ctx, background context.Context, m mode, who verifi
 		schemas["tenant"] = tenantgraph.New(a.tenants)
 	}
 	if parts.serves("auth") || parts.serves("user") {
-		users, err := a.buildUsers(permissions, who.revocations, hub)
-		if err != nil {
+		if users, err = a.buildUsers(permissions, who.revocations, hub); err != nil {
 			return err
 		}
 		schemas["user"] = usergraph.New(users, permissions)
-		if parts.serves("auth") {
-			if err := a.buildAuth(ctx, background, who.revocations); err != nil {
-				return err
-			}
-			schemas["auth"] = authgraph.New(a.auth)
-			follows, err := a.buildJobs(m, users, hub)
-			if err != nil {
-				return err
-			}
-			serving.Mutated = follows.relay.Nudge // what a mutation announces is on its way at once
-			a.checks = append(a.checks, follows.checks()...)
-			work = append(work, part{"outbox relay", follows.relay.Run}, part{"jobs", follows.queue.Run})
-		}
 	}
-	schemas["session"] = sessiongraph.New(session.NewSessions(session.SessionsOptions{
-		Store: a.db.Store(db.ServiceSession), Permissions: permissions, Live: who.live, Revocations: who.revocations, Events: hub,
-	}))
+	if parts.serves("auth") {
+		if err := a.buildAuth(ctx, background, who.revocations); err != nil {
+			return err
+		}
+		schemas["auth"] = authgraph.New(a.auth)
+		follows, err := a.buildJobs(m, users, hub)
+		if err != nil {
+			return err
+		}
+		serving.Mutated = follows.relay.Nudge // what a mutation announces is on its way at once
+		a.checks = append(a.checks, follows.checks()...)
+		work = append(work, part{"outbox relay", follows.relay.Run}, part{"jobs", follows.queue.Run})
+	}
+	if parts.serves("session") {
+		schemas["session"] = sessiongraph.New(session.NewSessions(session.SessionsOptions{
+			Store: a.db.Store(db.ServiceSession), Permissions: permissions, Live: who.live, Revocations: who.revocations, Events: hub,
+		}))
+	}
 	a.local = map[string]*subgraph.Server{}
 	for _, name := range parts.subgraphs() {
 		a.local[name] = subgraph.New(name, schemas[name], serving)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/wundergraph/astjson"
 
@@ -58,7 +57,7 @@ func (x *exchange) serveStream(ctx context.Context, op *operation, variables *as
 		return
 	}
 	var beating sync.WaitGroup
-	beating.Go(func() { r.heartbeat(ctx, s, out) })
+	beating.Go(func() { r.keepAlive(ctx, s, out) })
 	err = r.produce(ctx, op, variables, func(ctx context.Context) (context.Context, error) { return r.admitted(ctx, caller) }, out.Next)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -90,27 +89,17 @@ func (r *Router) produce(ctx context.Context, op *operation, variables *astjson.
 	return send(result)
 }
 
-// heartbeat finds out whether the client is still there and the caller still
+// keepAlive finds out whether the client is still there and the caller still
 // counts.
-func (r *Router) heartbeat(ctx context.Context, s *eventStream, out *sse.Writer) {
-	ticker := time.NewTicker(r.streams.PingEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+func (r *Router) keepAlive(ctx context.Context, s *eventStream, out *sse.Writer) {
+	err := out.KeepAlive(ctx, r.streams.PingEvery, func() error {
 		_, err := r.admitted(ctx, s.caller)
 		if fault.Is(err, fault.CodeUnavailable) {
-			err = nil // it may be known again next time
+			return nil // it may be known again next time
 		}
-		if err == nil {
-			err = out.Heartbeat()
-		}
-		if err != nil {
-			s.cancel(errors.Join(errOver, err))
-			return
-		}
+		return err
+	})
+	if err != nil {
+		s.cancel(errors.Join(errOver, err))
 	}
 }

@@ -6,6 +6,7 @@ package sse
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -73,6 +74,27 @@ func (s *Writer) Next(result []byte) error {
 // Heartbeat sends a comment, which keeps proxies from closing and finds out
 // whether the client is there.
 func (s *Writer) Heartbeat() error { return s.send([]byte(":\n\n")) }
+
+// KeepAlive sends a heartbeat at each interval for as long as alive returns none of
+// its errors. It returns nil when ctx ends, and else why it stopped: alive's error,
+// or that the client is gone.
+func (s *Writer) KeepAlive(ctx context.Context, every time.Duration, alive func() error) error {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if err := alive(); err != nil {
+			return err
+		}
+		if err := s.Heartbeat(); err != nil {
+			return err
+		}
+	}
+}
 
 // Complete ends the stream.
 func (s *Writer) Complete() error {

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
@@ -63,8 +62,8 @@ type Server struct {
 	entities []string // the types that are resolved by key
 	options  Options
 	log      *slog.Logger
-	ending   chan struct{} // closed by EndStreams
-	end      sync.Once
+	ending   context.Context // ends with EndStreams
+	end      context.CancelFunc
 }
 
 // New makes a server; name appears in its log lines.
@@ -90,8 +89,8 @@ func New(name string, schema graphql.ExecutableSchema, options Options) *Server 
 		entities: entityTypes(schema.Schema()),
 		options:  options,
 		log:      options.Logger.With("subgraph", name),
-		ending:   make(chan struct{}),
 	}
+	s.ending, s.end = context.WithCancel(context.Background())
 	s.executor.SetQueryCache(lru.New[*ast.QueryDocument](options.QueryCache))
 	s.executor.SetErrorPresenter(s.present)
 	s.executor.SetRecoverFunc(s.recovered)
@@ -169,7 +168,7 @@ func (s *Server) allow(operation *graphql.OperationContext) error {
 
 // EndStreams ends the streams over HTTP, each with UNAVAILABLE, and refuses new
 // ones: the process is about to end.
-func (s *Server) EndStreams() { s.end.Do(func() { close(s.ending) }) }
+func (s *Server) EndStreams() { s.end() }
 
 // failed is a response of one error and no data.
 func (s *Server) failed(ctx context.Context, err error) *graphql.Response {

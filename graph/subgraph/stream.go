@@ -148,7 +148,7 @@ func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, params 
 	defer cancel(nil)
 	caller := newStreamCaller(ctx)
 	var beside sync.WaitGroup
-	beside.Go(func() { s.heartbeat(ctx, out, caller, cancel) })
+	beside.Go(func() { s.keepAlive(ctx, out, caller, cancel) })
 	if renewals != nil {
 		go func() { // it ends with the request's body, after this handler
 			if err := renewals(caller); err != nil {
@@ -173,28 +173,12 @@ func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, params 
 	_ = out.Complete() // likewise
 }
 
-// heartbeat finds out whether the client is still there and the caller still
+// keepAlive finds out whether the client is still there and the caller still
 // counts.
-func (s *Server) heartbeat(ctx context.Context, out *sse.Writer, caller *streamCaller, cancel context.CancelCauseFunc) {
-	ticker := time.NewTicker(heartbeatEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.ending:
-			cancel(errDraining)
-			return
-		case <-ticker.C:
-		}
-		err := s.recheck(ctx, caller)
-		if err == nil {
-			err = out.Heartbeat()
-		}
-		if err != nil {
-			cancel(err)
-			return
-		}
+func (s *Server) keepAlive(ctx context.Context, out *sse.Writer, caller *streamCaller, cancel context.CancelCauseFunc) {
+	defer context.AfterFunc(s.ending, func() { cancel(errDraining) })()
+	if err := out.KeepAlive(ctx, heartbeatEvery, func() error { return s.recheck(ctx, caller) }); err != nil {
+		cancel(err)
 	}
 }
 

@@ -306,7 +306,7 @@ func TestStreamsOnTheOwnPort(t *testing.T) {
 	for {
 		stacks := make([]byte, 4<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
-		if !bytes.Contains(stacks, []byte("subgraph.(*Server).serveStream")) && !bytes.Contains(stacks, []byte("subgraph.(*Server).heartbeat")) {
+		if !bytes.Contains(stacks, []byte("subgraph.(*Server).serveStream")) && !bytes.Contains(stacks, []byte("subgraph.(*Server).keepAlive")) {
 			return
 		}
 		select {

@@ -58,6 +58,21 @@ func Line(field, value string, least, most int) (string, error) {
 	return value, nil
 }
 
+// maxSearch bounds the text of a search, in characters.
+const maxSearch = 100
+
+// Search returns the text that a list is searched for, nil for all of it: at most
+// 100 characters that may be stored.
+func Search(field string, text *string) (*string, error) {
+	if text != nil && (!Storable(*text) || utf8.RuneCountInString(*text) > maxSearch) {
+		return nil, fault.InvalidInput(field, fmt.Sprintf("%s may have at most %d characters", Name(field), maxSearch))
+	}
+	return text, nil
+}
+
+// Storable is whether PostgreSQL takes the text at all: UTF-8 without NUL.
+func Storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+
 // Email returns an address in lower case and without space around it. Only
 // plain ASCII addresses of a host name are accepted.
 func Email(field, value string) (string, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/input"
 )
 
 const (
@@ -78,6 +79,36 @@ func (a Args) AfterKeys(n int) ([]string, error) {
 	}
 	return keys, nil
 }
+
+// Place is where a page of an order begins: after the item with this key and id.
+type Place struct {
+	Key string
+	ID  uuid.UUID
+}
+
+// AfterIn returns the place that the page begins after in an order; nil if after
+// is absent. INVALID_INPUT of the field "after" if the cursor is not one that
+// OrderedCursor made for that order. As with AfterKeys, it comes from the client.
+func (a Args) AfterIn(order string) (*Place, error) {
+	keys, err := a.AfterKeys(3)
+	if err != nil || keys == nil {
+		return nil, err
+	}
+	id, err := uuid.Parse(keys[2])
+	if err != nil || keys[0] != order || !input.Storable(keys[1]) {
+		return nil, Misplaced()
+	}
+	return &Place{keys[1], id}, nil
+}
+
+// Misplaced is the answer to a cursor that no item of the order has.
+func Misplaced() error {
+	return fault.InvalidInput("after", "after must be a cursor that this list returned before, in the same order")
+}
+
+// OrderedCursor returns the opaque cursor of an item in an order: by key, and by id
+// where keys are equal. An order by id alone has no keys.
+func OrderedCursor(order, key string, id uuid.UUID) string { return Cursor(order, key, id.String()) }
 
 func malformed() error {
 	return fault.InvalidInput("after", "after must be a cursor that this list returned before")

@@ -43,7 +43,11 @@ func (s *Sessions) DevicesOf(ctx context.Context, users []uuid.UUID, args page.A
 	if err != nil {
 		return nil, err
 	}
-	limit, after, err := paging(args)
+	limit, err := args.Limit()
+	if err != nil {
+		return nil, err
+	}
+	after, err := args.AfterID()
 	if err != nil {
 		return nil, err
 	}

@@ -118,20 +118,16 @@ func (l List) check() (checked, error) {
 	default:
 		return c, fault.InvalidInput("sort", "there is no such order")
 	}
-	keys, err := l.AfterKeys(2)
-	if err != nil || keys == nil {
-		return c, err
+	after, err := l.AfterIn(string(c.sort))
+	if err == nil && after != nil {
+		c.after = after.ID
 	}
-	c.after, err = uuid.Parse(keys[1])
-	if err != nil || keys[0] != string(c.sort) {
-		return c, fault.InvalidInput("after", "after must be a cursor that this list returned before, in the same order")
-	}
-	return c, nil
+	return c, err
 }
 
 // page makes the page of these sessions.
 func (c checked) page(sessions []*Session, args page.Args) *SessionConnection {
-	return page.New(sessions, c.limit, args, func(s *Session) string { return page.Cursor(string(c.sort), s.ID.String()) })
+	return page.New(sessions, c.limit, args, func(s *Session) string { return page.OrderedCursor(string(c.sort), "", s.ID) })
 }
 
 // List returns a page of the caller's sessions. It costs one round trip to
@@ -321,15 +317,6 @@ func fromRow(row platformdb.GetSessionsByIDRow, caller *identity.Caller, now tim
 		session.State = StateExpired
 	}
 	return session
-}
-
-// paging checks the arguments of a list that is ordered by id.
-func paging(args page.Args) (limit int, after *uuid.UUID, err error) {
-	if limit, err = args.Limit(); err != nil {
-		return 0, nil, err
-	}
-	after, err = args.AfterID()
-	return limit, after, err
 }
 
 // shown returns the visible ones of ids, each once.

@@ -160,7 +160,7 @@ func TestSessionListsRefuse(t *testing.T) {
 		{"first", List{Args: page.Args{First: new(0)}}},
 		{"first", List{Args: page.Args{First: new(101)}}},
 		{"after", List{Args: page.Args{After: new("x")}}},
-		{"after", List{Args: page.Args{After: new(page.Cursor("CREATED_AT_DESC", "1"))}}},
+		{"after", List{Args: page.Args{After: new(page.Cursor("CREATED_AT_DESC", "", "1"))}}},
 		{"after", List{Args: page.Args{After: first.PageInfo.EndCursor}, Sort: &ascending}},
 		{"sort", List{Sort: &unknown}},
 		{"filter.state", List{Filter: &SessionFilterInput{State: &state}}},

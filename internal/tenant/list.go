@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -13,15 +12,12 @@ import (
 	"github.com/tradesage/tradesage/db/platformdb"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/input"
 	"github.com/tradesage/tradesage/internal/page"
 )
 
-const (
-	// maxSearch bounds the text of a search, in characters.
-	maxSearch = 100
-	// lastText is after every name and slug: no character of theirs is as high.
-	lastText = "\U0010FFFF"
-)
+// lastText is after every name and slug: no character of theirs is as high.
+const lastText = "\U0010FFFF"
 
 // The bounds of moments that PostgreSQL and time.Time share.
 var (
@@ -107,7 +103,7 @@ func (t *Tenants) List(ctx context.Context, list List) (*TenantConnection, error
 	for i, f := range found {
 		tenants[i], keys[f.tenant] = f.tenant, f.key
 	}
-	return page.New(tenants, limit, list.Args, func(t *Tenant) string { return page.Cursor(string(sort), keys[t], t.ID.String()) }), nil
+	return page.New(tenants, limit, list.Args, func(t *Tenant) string { return page.OrderedCursor(string(sort), keys[t], t.ID) }), nil
 }
 
 // listTenants runs the query of an order.
@@ -172,14 +168,14 @@ func (f *TenantFilterInput) check() (state, search *string, err error) {
 	if f == nil {
 		return nil, nil, nil
 	}
-	if s := f.Search; s != nil && (!utf8.ValidString(*s) || strings.ContainsRune(*s, 0) || utf8.RuneCountInString(*s) > maxSearch) {
-		return nil, nil, fault.InvalidInput("filter.search", fmt.Sprintf("search may have at most %d characters", maxSearch))
+	if search, err = input.Search("filter.search", f.Search); err != nil {
+		return nil, nil, err
 	}
 	if f.State != nil {
 		lower := strings.ToLower(string(*f.State))
 		state = &lower
 	}
-	return state, f.Search, nil
+	return state, search, nil
 }
 
 // place is where a page begins: after the text or the moment, and the id.
@@ -196,25 +192,20 @@ func (l List) place(sort TenantSort) (place, error) {
 	default:
 		return place{}, fault.InvalidInput("sort", "there is no such order")
 	}
-	keys, err := l.AfterKeys(3)
+	after, err := l.AfterIn(string(sort))
 	if err != nil {
 		return place{}, err
 	}
-	if keys == nil {
+	if after == nil {
 		if strings.HasSuffix(string(sort), "_DESC") {
 			return place{lastText, lastMoment, uuid.Max}, nil
 		}
 		return place{"", firstMoment, uuid.Nil}, nil
 	}
-	misplaced := fault.InvalidInput("after", "after must be a cursor that this list returned before, in the same order")
-	id, err := uuid.Parse(keys[2])
-	if err != nil || keys[0] != string(sort) || !utf8.ValidString(keys[1]) || strings.ContainsRune(keys[1], 0) {
-		return place{}, misplaced
-	}
-	from := place{text: keys[1], id: id}
+	from := place{text: after.Key, id: after.ID}
 	if sort == SortCreatedAtAsc || sort == SortCreatedAtDesc {
-		if from.at, err = time.Parse(time.RFC3339Nano, keys[1]); err != nil {
-			return place{}, misplaced
+		if from.at, err = time.Parse(time.RFC3339Nano, after.Key); err != nil {
+			return place{}, page.Misplaced()
 		}
 	}
 	return from, nil

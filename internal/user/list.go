@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -12,12 +11,10 @@ import (
 	"github.com/tradesage/tradesage/db/tenantdb"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/input"
 	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/tenant"
 )
-
-// maxSearch bounds the text of a search, in characters.
-const maxSearch = 100
 
 // UserConnection is a page of users; its name and UserEdge's are the API's,
 // which binds types by name.
@@ -118,7 +115,7 @@ func (u *Users) List(ctx context.Context, list List) (*UserConnection, error) {
 		})
 		keys[users[i]] = row.Key
 	}
-	cursor := func(u *User) string { return page.Cursor(string(sort), keys[u], u.ID.String()) }
+	cursor := func(u *User) string { return page.OrderedCursor(string(sort), keys[u], u.ID) }
 	return page.New(users, limit, list.Args, cursor), nil
 }
 
@@ -152,31 +149,27 @@ func (l List) params(limit int) (tenantdb.ListUsersAscendingParams, UserSort, er
 		return params, sort, fault.InvalidInput("sort", "there is no such order")
 	}
 	if f := l.Filter; f != nil {
-		if f.Search != nil && (!utf8.ValidString(*f.Search) || strings.ContainsRune(*f.Search, 0) || utf8.RuneCountInString(*f.Search) > maxSearch) {
-			return params, sort, fault.InvalidInput("filter.search", fmt.Sprintf("search may have at most %d characters", maxSearch))
+		var err error
+		if params.Search, err = input.Search("filter.search", f.Search); err != nil {
+			return params, sort, err
 		}
-		params.Search, params.RoleKey = f.Search, storable(f.Role)
+		params.RoleKey = storable(f.Role)
 		if f.State != nil {
 			state := strings.ToLower(string(*f.State))
 			params.State = &state
 		}
 	}
-	keys, err := l.AfterKeys(3)
-	if err != nil || keys == nil {
-		return params, sort, err
+	after, err := l.AfterIn(string(sort))
+	if err == nil && after != nil {
+		params.AfterKey, params.AfterID = &after.Key, &after.ID
 	}
-	id, err := uuid.Parse(keys[2])
-	if err != nil || keys[0] != string(sort) || !utf8.ValidString(keys[1]) || strings.ContainsRune(keys[1], 0) {
-		return params, sort, fault.InvalidInput("after", "after must be a cursor that this list returned before, in the same order")
-	}
-	params.AfterKey, params.AfterID = &keys[1], &id
-	return params, sort, nil
+	return params, sort, err
 }
 
 // storable returns a text to compare with: what PostgreSQL refuses as text
 // becomes what no row holds.
 func storable(text *string) *string {
-	if text == nil || utf8.ValidString(*text) && !strings.ContainsRune(*text, 0) {
+	if text == nil || input.Storable(*text) {
 		return text
 	}
 	none := ""
