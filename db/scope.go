@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -30,28 +31,50 @@ func (s *scope) switched() bool { return s.role != "" }
 
 // send queues [switch, statement] as one pipeline with one Sync, which
 // PostgreSQL runs as one implicit transaction in one round trip.
-func (s *scope) send(ctx context.Context, sql string, args []any) (*pgxpool.Conn, pgx.BatchResults, error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return nil, nil, translate(err)
-	}
-	batch := &pgx.Batch{}
-	batch.Queue(enterSQL, s.role, s.tenant)
-	batch.Queue(sql, args...)
-	results := conn.SendBatch(ctx, batch)
-	if _, err := results.Exec(); err != nil {
-		_ = results.Close() // reports the same error
-		discard(ctx, conn)
-		return nil, nil, translate(err)
-	}
-	return conn, results, nil
+func (s *scope) send(ctx context.Context, sql string, args []any) (conn *pgxpool.Conn, results pgx.BatchResults, err error) {
+	err = s.switching(ctx, func(c *pgxpool.Conn) error {
+		batch := &pgx.Batch{}
+		batch.Queue(enterSQL, s.role, s.tenant)
+		batch.Queue(sql, args...)
+		conn, results = c, c.SendBatch(ctx, batch)
+		_, err := results.Exec()
+		if err != nil {
+			_ = results.Close() // reports the same error
+		}
+		return err
+	})
+	return conn, results, translate(err)
 }
 
-// discard closes a connection on which the switch failed. Whatever state keeps a
-// login from switching would fail every later use in the same way.
-func discard(ctx context.Context, conn *pgxpool.Conn) {
-	_ = conn.Conn().Close(ctx) // the server notices either way
-	conn.Release()
+// switching runs fn, which begins with the switch and does nothing if that fails, on
+// a connection, and keeps the connection for the caller unless it fails.
+//
+// A connection on which it fails is closed: whatever state keeps a login from
+// switching would fail every later use in the same way. One that may not switch to
+// the role is given one more try with another connection: a backend that reads its
+// login's memberships while one is granted may go on without that one.
+func (s *scope) switching(ctx context.Context, fn func(*pgxpool.Conn) error) error {
+	for again := true; ; again = false {
+		conn, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		if err = fn(conn); err == nil {
+			return nil
+		}
+		_ = conn.Conn().Close(ctx) // the server notices either way
+		conn.Release()
+		if !again || !refusesRole(err) {
+			return err
+		}
+	}
+}
+
+// refusesRole is whether the login may not switch to the role: the answer of the
+// check of the setting itself, and of no other check.
+func refusesRole(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42501" && pg.Routine == "call_string_check_hook"
 }
 
 // Exec implements the generated DBTX.
@@ -177,7 +200,16 @@ func (s *scope) tx(ctx context.Context, fn func(*txScope) error) (err error) {
 	if s.err != nil {
 		return s.err
 	}
-	conn, err := s.pool.Acquire(ctx)
+	var conn *pgxpool.Conn
+	err = s.switching(ctx, func(c *pgxpool.Conn) error {
+		conn = c
+		batch := &pgx.Batch{}
+		batch.Queue("begin")
+		if s.switched() {
+			batch.Queue(enterSQL, s.role, s.tenant)
+		}
+		return c.SendBatch(ctx, batch).Close()
+	})
 	if err != nil {
 		return translate(err)
 	}
@@ -190,15 +222,6 @@ func (s *scope) tx(ctx context.Context, fn func(*txScope) error) (err error) {
 		}
 		conn.Release()
 	}()
-	batch := &pgx.Batch{}
-	batch.Queue("begin")
-	if s.switched() {
-		batch.Queue(enterSQL, s.role, s.tenant)
-	}
-	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
-		_ = conn.Conn().Close(ctx) // as discard does
-		return translate(err)
-	}
 	if err := fn(t); err != nil {
 		return err
 	}

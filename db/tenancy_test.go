@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/db/tenantdb"
@@ -56,6 +57,42 @@ func TestAConnectionThatCannotSwitchIsNotReused(t *testing.T) {
 		}
 		if err := use(); err != nil {
 			t.Errorf("%s, the second time: %v", name, err)
+		}
+	}
+}
+
+// A backend may have missed a membership that was granted while it looked. The
+// switch is tried on another connection then, once; a login that really is no
+// member stays out.
+func TestAMissedMembershipIsLookedForOnceMore(t *testing.T) {
+	t.Parallel()
+	env := dbtest.New(t)
+	a := env.Tenant(t)
+	at, admin := locate(t, env, a), env.Connect(t, "postgres")
+	membership := " " + pgx.Identifier{at.schema}.Sanitize()
+	uses := map[string]func(db.TenantQueries) error{
+		"query": func(q db.TenantQueries) error { return upsert(t.Context(), q, canary(a)) },
+		"transaction": func(q db.TenantQueries) error {
+			return q.Tx(t.Context(), func(q *tenantdb.Queries) error { return upsert(t.Context(), q, canary(a)) })
+		},
+	}
+	for name, use := range uses {
+		tries, found := 0, false
+		d := env.Observed(t, func(sql string) {
+			if sql != "begin" && name == "transaction" {
+				return
+			}
+			if tries++; tries == 2 && found {
+				exec(t, admin, "GRANT"+membership+" TO "+at.login)
+			}
+		})
+		exec(t, admin, "REVOKE"+membership+" FROM "+at.login)
+		if err := use(d.Store(db.ServiceUser).Tenant(a)); err == nil || tries != 2 {
+			t.Errorf("%s of no member: %v after %d tries", name, err, tries)
+		}
+		tries, found = 0, true
+		if err := use(d.Store(db.ServiceUser).Tenant(a)); err != nil || tries != 2 {
+			t.Errorf("%s of a member: %v after %d tries", name, err, tries)
 		}
 	}
 }

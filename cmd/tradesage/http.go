@@ -42,10 +42,6 @@ const readyTimeout = 3 * time.Second
 // the question reads every tenant's catalogue, and anybody may ask /readyz.
 const hardeningAge = 15 * time.Second
 
-// remoteAge is the same for the readiness of another process, which asks its own
-// databases.
-const remoteAge = time.Second
-
 // remember asks test at most once in age; an error is not kept. Callers that
 // come while it asks wait for the same answer.
 func remember(age time.Duration, now func() time.Time, test func(context.Context) ([]string, error)) func(context.Context) ([]string, error) {
@@ -79,7 +75,7 @@ type checkResult struct {
 func (a *app) remoteCheck(service string, way http.RoundTripper) check {
 	var seen atomic.Bool
 	at := strings.TrimSuffix(*a.config.Parts.url(service), "/graphql") + "/readyz"
-	return check{service, remember(remoteAge, time.Now, func(ctx context.Context) ([]string, error) {
+	return check{service, func(ctx context.Context) ([]string, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
 		if err != nil {
 			return nil, err
@@ -93,7 +89,7 @@ func (a *app) remoteCheck(service string, way http.RoundTripper) check {
 		}
 		seen.CompareAndSwap(false, err == nil)
 		return nil, err
-	}), func() bool { return !seen.Load() }}
+	}, func() bool { return !seen.Load() }}
 }
 
 // readyHandler names what is missing. It answers 503 while a needed check
