@@ -157,7 +157,7 @@ func TestBrokenFrames(t *testing.T) {
 // one event of it waits in the server.
 func TestASlowReader(t *testing.T) {
 	t.Parallel()
-	l := newLiveShop(t, quick(func(s *router.Streams) { s.WriteWithin = 300 * time.Millisecond }))
+	l := newLiveShop(t, quick(func(s *router.Streams) { s.WriteWithin = 2 * time.Second }))
 	fast := l.dial(t, "")
 	fast.subscribe("s", renamed)
 	l.await(t, 1)

@@ -117,7 +117,7 @@ func TestGreeting(t *testing.T) {
 
 func TestAClientThatNeverGreets(t *testing.T) {
 	t.Parallel()
-	l := newLiveShop(t, quick(func(s *router.Streams) { s.InitWithin = 50 * time.Millisecond }))
+	l := newLiveShop(t, quick(func(s *router.Streams) { s.InitWithin = 2 * time.Second }))
 	silent, talks := l.open(t), l.dial(t, "")
 	silent.wantClosed(4408)
 	talks.alive()

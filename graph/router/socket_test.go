@@ -247,7 +247,7 @@ func TestSubscriptionsThatMayNotBegin(t *testing.T) {
 // A socket outlives the request that opened it, not its client.
 func TestClientsThatVanish(t *testing.T) {
 	t.Parallel()
-	l := newLiveShop(t, quick(func(s *router.Streams) { s.PingEvery, s.WriteWithin = 20*time.Millisecond, 200*time.Millisecond }))
+	l := newLiveShop(t, quick(func(s *router.Streams) { s.PingEvery, s.WriteWithin = 20*time.Millisecond, time.Second }))
 	for name, vanish := range map[string]func(*wire){
 		"closes":              func(w *wire) { _ = w.conn.Close(websocket.StatusNormalClosure, "bye") },
 		"breaks off":          func(w *wire) { _ = w.conn.CloseNow() },
