@@ -34,7 +34,7 @@ type condition struct {
 
 // parse reads a document and picks the named operation, or the only one if name
 // is empty. Errors are INVALID_INPUT and OPERATION_TOO_COMPLEX.
-func (r *Router) parse(text, name string) (*document, error) {
+func (r *generation) parse(text, name string) (*document, error) {
 	if err := checkTokens(text, r.limits.MaxTokens); err != nil {
 		return nil, err
 	}

@@ -8,8 +8,8 @@ import (
 
 // CachedOperations counts what the plan cache holds, after its cleaning up.
 func CachedOperations(r *Router) int {
-	r.cache.CleanUp()
-	return r.cache.EstimatedSize()
+	r.current.Load().cache.CleanUp()
+	return r.current.Load().cache.EstimatedSize()
 }
 
 // IsDirect reports whether an operation is answered without the engine for who is
@@ -19,6 +19,6 @@ func IsDirect(r *Router, query, variables string) bool {
 	if variables != "" {
 		vars = astjson.MustParse(variables)
 	}
-	op, err := r.prepare(context.Background(), query, "", vars)
+	op, err := r.current.Load().prepare(context.Background(), query, "", vars)
 	return err == nil && op.direct != nil
 }

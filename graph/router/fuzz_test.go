@@ -59,7 +59,7 @@ func FuzzPrepare(f *testing.F) {
 		log.Reset()
 		request, err := parseRequest(body)
 		if err == nil {
-			_, err = r.prepare(context.Background(), request.query, request.operationName, request.variables)
+			_, err = r.current.Load().prepare(context.Background(), request.query, request.operationName, request.variables)
 		}
 		if fault.Is(err, fault.CodeInternal) {
 			t.Errorf("preparing %q: %v", body, err)

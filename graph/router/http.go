@@ -118,7 +118,7 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 // authenticate returns a context with the caller, if there is one.
 func (x *exchange) authenticate(ctx context.Context, req *http.Request) (context.Context, error) {
 	r := x.router
-	if r.hasRemote {
+	if r.current.Load().hasRemote {
 		ctx = withBearer(ctx, newBearer(req.Header.Get("Authorization")))
 	}
 	if r.options.Authenticate == nil {
@@ -200,7 +200,8 @@ func (x *exchange) run(ctx context.Context, request request) {
 // bind prepares a request's operation and its variables. The operation is
 // returned with an error, too, if it is known.
 func (r *Router) bind(ctx context.Context, request request) (*operation, *astjson.Value, error) {
-	op, err := r.prepare(ctx, request.query, request.operationName, request.variables)
+	current := r.current.Load()
+	op, err := current.prepare(ctx, request.query, request.operationName, request.variables)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -209,9 +210,9 @@ func (r *Router) bind(ctx context.Context, request request) (*operation, *astjso
 			return op, nil, err
 		}
 	}
-	tools := r.tools.Get().(*toolkit)
-	defer r.tools.Put(tools)
-	variables, err := op.variables.bind(r.graph, tools.check, request.variables)
+	tools := current.tools.Get().(*toolkit)
+	defer current.tools.Put(tools)
+	variables, err := op.variables.bind(current.graph, tools.check, request.variables)
 	return op, variables, err
 }
 

@@ -87,7 +87,7 @@ func newPlanCache(size int) (*otter.Cache[planKey, *entry], error) {
 // prepare returns the operation for a text, from the cache or by planning it.
 // text and name may point into a request's buffer: they are copied before they
 // are kept. Errors are for the client.
-func (r *Router) prepare(ctx context.Context, text, name string, vars *astjson.Value) (*operation, error) {
+func (r *generation) prepare(ctx context.Context, text, name string, vars *astjson.Value) (*operation, error) {
 	key := planKey{text: text, name: name}
 	found, ok := r.cache.GetIfPresent(key)
 	if ok && found.operation != nil {
@@ -121,7 +121,7 @@ func (r *Router) prepare(ctx context.Context, text, name string, vars *astjson.V
 }
 
 // load makes an entry once, also when many requests miss it at the same time.
-func (r *Router) load(ctx context.Context, key planKey) (*entry, error) {
+func (r *generation) load(ctx context.Context, key planKey) (*entry, error) {
 	return r.cache.Get(ctx, key, otter.LoaderFunc[planKey, *entry](
 		func(ctx context.Context, key planKey) (e *entry, err error) {
 			defer func() {
@@ -145,7 +145,7 @@ func (r *Router) load(ctx context.Context, key planKey) (*entry, error) {
 }
 
 // plan turns a parsed document into an operation.
-func (r *Router) plan(d *document, key planKey) (*operation, error) {
+func (r *generation) plan(d *document, key planKey) (*operation, error) {
 	tools := r.tools.Get().(*toolkit)
 	defer r.tools.Put(tools)
 	var report operationreport.Report
@@ -198,7 +198,7 @@ func (r *Router) plan(d *document, key planKey) (*operation, error) {
 	return op, nil
 }
 
-func (r *Router) planResponse(doc *ast.Document, name string) (*resolve.GraphQLResponse, *trigger, error) {
+func (r *generation) planResponse(doc *ast.Document, name string) (*resolve.GraphQLResponse, *trigger, error) {
 	planner, err := plan.NewPlanner(r.graph.plan)
 	if err != nil {
 		return nil, nil, fault.Internal(err)
@@ -234,7 +234,7 @@ func (r *Router) planResponse(doc *ast.Document, name string) (*resolve.GraphQLR
 }
 
 // newTrigger finds the subgraph of a planned subscription, which has one field.
-func (r *Router) newTrigger(s *resolve.GraphQLSubscription) (*trigger, error) {
+func (r *generation) newTrigger(s *resolve.GraphQLSubscription) (*trigger, error) {
 	source, ok := r.sources[s.Trigger.SourceName]
 	if !ok || len(s.Response.Data.Fields) != 1 || s.Response.Data.Fields[0].Info == nil {
 		return nil, fault.InvalidInput("query", "a subscription selects one field of a subgraph")

@@ -9,14 +9,12 @@ package router
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
@@ -117,17 +115,13 @@ type Router struct {
 	limits   Limits
 	streams  Streams
 	clients  clients
-	graph    *supergraph
-	cache    *otter.Cache[planKey, *entry]
-	tools    sync.Pool // of *toolkit
 	resolver *resolve.Resolver
+	// current is the supergraph in force with all that depends on it.
+	current atomic.Pointer[generation]
 	// slots are taken by what runs.
 	slots   chan struct{}
-	sources map[string]fetcher
-	// hasRemote is whether any subgraph needs the client's token passed on.
-	hasRemote bool
-	log       *slog.Logger
-	metrics   *metrics
+	log     *slog.Logger
+	metrics *metrics
 }
 
 // New loads the config and returns a router. ctx ends the router's background
@@ -146,29 +140,22 @@ func New(ctx context.Context, options Options) (*Router, error) {
 	if options.MaxConcurrent <= 0 {
 		options.MaxConcurrent = defaultMaxConcurrent
 	}
-	graph, err := loadSupergraph(ctx, options.Config)
-	if err != nil {
-		return nil, fmt.Errorf("supergraph config: %w", err)
-	}
 	r := &Router{
 		options: options,
 		limits:  options.Limits.withDefaults(),
 		streams: options.Streams.withDefaults(),
-		graph:   graph,
 		log:     options.Logger,
 		metrics: newMetrics(),
 		slots:   make(chan struct{}, options.MaxConcurrent),
 	}
-	r.tools.New = func() any { return newToolkit() }
 	if err := r.metrics.register(options.Metrics); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	if r.cache, err = newPlanCache(options.CacheSize); err != nil {
-		return nil, fmt.Errorf("plan cache: %w", err)
-	}
-	if err := r.openSources(); err != nil {
+	first, err := r.newGeneration(ctx, options.Config, options.Remote)
+	if err != nil {
 		return nil, err
 	}
+	r.current.Store(first)
 	r.resolver = resolve.New(ctx, resolve.ResolverOptions{
 		MaxConcurrency:               options.MaxConcurrent,
 		PropagateSubgraphErrors:      true,
@@ -178,36 +165,4 @@ func New(ctx context.Context, options Options) (*Router, error) {
 		AllowedErrorExtensionFields:  []string{"code", "field", "retryAfter"},
 	})
 	return r, nil
-}
-
-// openSources makes a fetcher for each subgraph of the config.
-func (r *Router) openSources() error {
-	r.sources = make(map[string]fetcher, len(r.graph.subgraphs))
-	for name, url := range r.graph.subgraphs {
-		if local, ok := r.options.Local[name]; ok {
-			r.sources[name] = localFetcher{subgraph: local}
-			continue
-		}
-		way := r.options.Remote[name]
-		if way.URL == "" {
-			way.URL = url
-		}
-		if way.Transport == nil {
-			way.Transport = http.DefaultTransport
-		}
-		r.hasRemote = true
-		r.sources[name] = &remoteFetcher{name: name, way: way, timeout: r.options.FetchTimeout, log: r.log}
-	}
-	var errs []error
-	for name := range r.options.Local {
-		if _, ok := r.graph.subgraphs[name]; !ok {
-			errs = append(errs, fmt.Errorf("local subgraph %q is not in the supergraph", name))
-		}
-	}
-	for name := range r.options.Remote {
-		if _, ok := r.graph.subgraphs[name]; !ok {
-			errs = append(errs, fmt.Errorf("remote subgraph %q is not in the supergraph", name))
-		}
-	}
-	return errors.Join(errs...)
 }

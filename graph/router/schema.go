@@ -1,8 +1,6 @@
 package router
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"net/http"
 	"strings"
 )
@@ -10,14 +8,13 @@ import (
 // SchemaSDL serves the schema that clients see as GraphQL SDL, for GET and HEAD,
 // with an ETag for conditional requests. @inaccessible parts are not in it.
 func (r *Router) SchemaSDL() http.Handler {
-	sdl := strings.TrimSpace(r.graph.sdl) + "\n"
-	etag := fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(sdl)))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodGet && req.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
+		sdl, etag := r.current.Load().graph.published()
 		header := w.Header()
 		header.Set("Content-Type", "text/plain; charset=utf-8")
 		header.Set("X-Content-Type-Options", "nosniff")
@@ -33,6 +30,9 @@ func (r *Router) SchemaSDL() http.Handler {
 		}
 	})
 }
+
+// published is the text of the client schema as it is served, and its ETag.
+func (g *supergraph) published() (sdl, etag string) { return g.sdl, g.etag }
 
 // matchesETag compares weakly (RFC 9110, 13.1.2).
 func matchesETag(header, etag string) bool {

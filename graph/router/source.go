@@ -118,7 +118,7 @@ func (s *source) failure(code fault.Code, message string) []byte {
 
 // attachSources gives each fetch of a finished plan its source. Introspection
 // keeps the engine's own.
-func (r *Router) attachSources(node *resolve.FetchTreeNode) {
+func (r *generation) attachSources(node *resolve.FetchTreeNode) {
 	if node == nil {
 		return
 	}
@@ -130,7 +130,7 @@ func (r *Router) attachSources(node *resolve.FetchTreeNode) {
 	}
 }
 
-func (r *Router) attachSource(item *resolve.FetchItem) {
+func (r *generation) attachSource(item *resolve.FetchItem) {
 	info := item.Fetch.FetchInfo()
 	if info == nil {
 		return

@@ -3,10 +3,12 @@ package router
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
@@ -22,8 +24,8 @@ type supergraph struct {
 	// the planner sees it; whatever a client's text is checked against is client.
 	router *ast.Document
 	client *ast.Document
-	// sdl is the text of the client schema.
-	sdl       string
+	// sdl is the text of the client schema, as it is served with its ETag.
+	sdl, etag string
 	plan      plan.Configuration
 	subgraphs map[string]string // name → routing URL
 	inputs    *inputTypes
@@ -52,6 +54,8 @@ func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
 	if bytes.Contains([]byte(engine.RouterSchema), []byte(aliasPrefix)) {
 		return nil, fmt.Errorf("the schema uses %q, which is reserved for clients' aliases", aliasPrefix)
 	}
+	g.sdl = strings.TrimSpace(g.sdl) + "\n"
+	g.etag = fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(g.sdl)))
 	g.inputs = newInputTypes(g.client)
 	names := make(map[string]string, len(file.Subgraphs))
 	for _, s := range file.Subgraphs {

@@ -1,0 +1,72 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// generation is one supergraph and all that depends on it: its subgraphs, and the
+// operations that were planned for it. Nothing in it changes but the caches. A
+// request works with the generation that it found; what it has begun ends with it.
+type generation struct {
+	*Router
+	graph   *supergraph
+	cache   *otter.Cache[planKey, *entry]
+	tools   sync.Pool // of *toolkit
+	sources map[string]fetcher
+	// hasRemote is whether any subgraph needs the client's token passed on.
+	hasRemote bool
+}
+
+// newGeneration loads a config. It fails on one that does not parse, on a local
+// subgraph that it does not name, and on a schema that uses the reserved alias
+// prefix.
+func (r *Router) newGeneration(ctx context.Context, config []byte, remote map[string]Remote) (*generation, error) {
+	graph, err := loadSupergraph(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("supergraph config: %w", err)
+	}
+	g := &generation{Router: r, graph: graph}
+	g.tools.New = func() any { return newToolkit() }
+	if g.cache, err = newPlanCache(r.options.CacheSize); err != nil {
+		return nil, fmt.Errorf("plan cache: %w", err)
+	}
+	return g, g.openSources(remote)
+}
+
+// openSources makes a fetcher for each subgraph of the config.
+func (r *generation) openSources(remote map[string]Remote) error {
+	r.sources = make(map[string]fetcher, len(r.graph.subgraphs))
+	for name, url := range r.graph.subgraphs {
+		if local, ok := r.options.Local[name]; ok {
+			r.sources[name] = localFetcher{subgraph: local}
+			continue
+		}
+		way := remote[name]
+		if way.URL == "" {
+			way.URL = url
+		}
+		if way.Transport == nil {
+			way.Transport = http.DefaultTransport
+		}
+		r.hasRemote = true
+		r.sources[name] = &remoteFetcher{name: name, way: way, timeout: r.options.FetchTimeout, log: r.log}
+	}
+	var errs []error
+	for name := range r.options.Local {
+		if _, ok := r.graph.subgraphs[name]; !ok {
+			errs = append(errs, fmt.Errorf("local subgraph %q is not in the supergraph", name))
+		}
+	}
+	for name := range remote {
+		if _, ok := r.graph.subgraphs[name]; !ok {
+			errs = append(errs, fmt.Errorf("remote subgraph %q is not in the supergraph", name))
+		}
+	}
+	return errors.Join(errs...)
+}
