@@ -98,6 +98,11 @@ func measureLive(ctx context.Context, o options, s *stack) (_ []figure, err erro
 	if err != nil {
 		return nil, err
 	}
+	if o.profiles != "" {
+		if err := s.server.profile(ctx, o.profiles); err != nil {
+			return nil, err
+		}
+	}
 	slices.Sort(last)
 	slices.Sort(middle)
 	const mb = 1 << 20

@@ -28,7 +28,9 @@ type options struct {
 	json  string
 	// compare is an earlier file of json.
 	compare string
-	names   []string
+	// profiles is a folder for the server's profiles.
+	profiles string
+	names    []string
 }
 
 // pick returns the size of the full run or of the quick one.
@@ -66,6 +68,7 @@ func main() {
 	flag.BoolVar(&o.quick, "quick", false, "small sizes: whether everything still runs, not how fast")
 	flag.StringVar(&o.json, "json", "", "write the figures to `FILE`")
 	flag.StringVar(&o.compare, "compare", "", "print the changes since an earlier `FILE` and flag regressions over 10 %")
+	flag.StringVar(&o.profiles, "profiles", "", "write the server's profiles of heap and goroutines, with all subscribers of live connected, to `FOLDER`")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] [NAME…]\n\nNAME is one of %s; all without one.\n\n", strings.Join(benchmarkNames(), ", "))
 		flag.PrintDefaults()

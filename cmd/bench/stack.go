@@ -114,7 +114,9 @@ func randomKey() string {
 type server struct {
 	cmd  *exec.Cmd
 	addr string
-	log  *os.File
+	// operations is where its metrics and profiles are.
+	operations string
+	log        *os.File
 }
 
 // startServer starts the program with the settings added to those of every run.
@@ -148,7 +150,7 @@ func (s *stack) startServer(ctx context.Context, settings ...string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	s.server = &server{cmd: cmd, addr: public, log: log}
+	s.server = &server{cmd: cmd, addr: public, operations: operations, log: log}
 	return s.server.awaitReady(ctx)
 }
 
