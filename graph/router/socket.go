@@ -1,12 +1,13 @@
 package router
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -19,8 +20,8 @@ import (
 	"github.com/tradesage/tradesage/internal/identity"
 )
 
-// socket is one client's WebSocket. Its goroutine reads; each operation has
-// another one.
+// socket is one client's WebSocket. Its goroutine reads; each operation that does
+// not share its events with others has another one.
 type socket struct {
 	router *Router
 	conn   *websocket.Conn
@@ -48,18 +49,6 @@ type socket struct {
 // maxCloseReason is what a close frame holds (RFC 6455, 5.5).
 const maxCloseReason = 123
 
-// taking keeps the connection that is taken from a response.
-type taking struct {
-	http.ResponseWriter
-	conn net.Conn
-}
-
-// Hijack implements http.Hijacker.
-func (t *taking) Hijack() (conn net.Conn, buffered *bufio.ReadWriter, err error) {
-	t.conn, buffered, err = http.NewResponseController(t.ResponseWriter).Hijack()
-	return t.conn, buffered, err
-}
-
 // closeWithin is how long a client may take to answer the end of its socket.
 const closeWithin = 2 * time.Second
 
@@ -69,38 +58,54 @@ func isUpgrade(req *http.Request) bool {
 	})
 }
 
-// serveSocket speaks graphql-transport-ws until the client or the server ends it.
-// A page of another origin is refused with 403, a bad Authorization header as over
-// HTTP.
+// serveSocket accepts a WebSocket, which then goes on in a goroutine of its own:
+// that of the request holds some 20 kB of net/http's for as long as it lives. A page
+// of another origin is refused with 403, a bad Authorization header as over HTTP.
 func (x *exchange) serveSocket(ctx context.Context, req *http.Request) {
 	r := x.router
-	s := &socket{router: r, request: req, operations: map[string]*socketOperation{}}
+	s := &socket{router: r, operations: map[string]*socketOperation{}}
 	s.ctx, s.abort = context.WithCancel(context.WithoutCancel(ctx))
-	defer s.abort()
 	s.running, s.stop = context.WithCancel(s.ctx)
-	defer s.finish()
+	s.request = req.WithContext(s.ctx)
+	s.request.Header = nil // each token comes with a header of its own
 	if header := req.Header.Get("Authorization"); header != "" {
 		if err := s.authenticate(header); err != nil {
+			s.finish()
 			x.refuseCaller(ctx, err)
 			return
 		}
 	}
 	if err := r.clients.add(s, r.streams.MaxConnections); err != nil {
+		s.finish()
 		x.refuse(ctx, http.StatusServiceUnavailable, outcomeRefused, err)
 		return
 	}
-	defer r.clients.remove(s)
-	defer s.finish() // whoever waits for all clients waits for what they run, too
 	taken := &taking{ResponseWriter: x.w}
 	conn, err := websocket.Accept(taken, req, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, OriginPatterns: r.streams.Origins,
 	})
 	if err != nil {
 		r.log.DebugContext(ctx, "WebSocket refused", "error", err)
+		s.finish()
+		r.clients.remove(s)
 		return // Accept has answered
 	}
+	go s.serve(conn, taken.conn)
+}
+
+// serve speaks graphql-transport-ws over conn until the client or the server ends
+// it.
+func (s *socket) serve(conn *websocket.Conn, wire net.Conn) {
+	r := s.router
+	defer r.clients.remove(s)
+	defer s.finish() // whoever waits for all clients waits for what they run, too
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.ErrorContext(s.ctx, "panic in a WebSocket", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
 	s.mu.Lock()
-	s.conn, s.wire = conn, taken.conn
+	s.conn, s.wire = conn, wire
 	closing := s.closing // ended between add and here
 	s.mu.Unlock()
 	defer func() { _ = conn.CloseNow() }()
@@ -133,6 +138,7 @@ func (s *socket) finish() {
 	s.mu.Unlock()
 	s.stop()
 	s.work.Wait()
+	s.abort()
 }
 
 // after runs fn later unless the socket ends first; it replaces what was due
