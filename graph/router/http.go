@@ -50,15 +50,19 @@ type exchange struct {
 	kind   ast.OperationType
 	// stream is whether the results go out as server-sent events.
 	stream bool
+	// get is whether the request is a GET, which runs queries only.
+	get bool
 }
 
 // ServeHTTP answers GraphQL over WebSocket (graphql-transport-ws), over
-// server-sent events where the client accepts text/event-stream, and over HTTP: POST with an application/json body. The
-// response is application/json, or application/graphql-response+json if the
-// client prefers it; with the former a document that is refused answers 200, as
-// the specification asks, with the latter 400. Other statuses: 400 for a body that
-// is no GraphQL request, 401 and 503 from Options.Authenticate, 405, 406, 413 and
-// 415. Every answer is a GraphQL response with coded errors.
+// server-sent events where the client accepts text/event-stream, and over HTTP:
+// POST with an application/json body, or GET for queries, which a page of another
+// origin must not be able to send unasked (else 403). The response is
+// application/json, or application/graphql-response+json if the client prefers it;
+// with the former a document that is refused answers 200, as the specification
+// asks, with the latter 400. Other statuses: 400 for what is no GraphQL request,
+// 401 and 503 from Options.Authenticate, 405, 406, 413, 414 and 415. Every answer
+// is a GraphQL response with coded errors.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	x := &exchange{router: r, w: w, media: mediaJSON, start: time.Now()}
 	ctx, _ := telemetry.EnsureRequestID(req.Context())
@@ -76,9 +80,10 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 		x.serveSocket(ctx, req)
 		return
 	}
-	if req.Method != http.MethodPost {
-		x.w.Header().Set("Allow", http.MethodPost)
-		x.refuse(ctx, http.StatusMethodNotAllowed, outcomeInvalid, fault.InvalidInput("", "send operations with POST"))
+	x.get = req.Method == http.MethodGet
+	if !x.get && req.Method != http.MethodPost {
+		x.w.Header().Set("Allow", "GET, POST")
+		x.refuse(ctx, http.StatusMethodNotAllowed, outcomeInvalid, fault.InvalidInput("", "send operations with POST, or queries with GET"))
 		return
 	}
 	x.stream = sse.Accepted(req)
@@ -90,9 +95,8 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 			fault.InvalidInput("", "answers are "+mediaJSON+" or "+mediaResponse))
 		return
 	}
-	if !isJSON(req.Header.Get("Content-Type")) {
-		x.refuse(ctx, http.StatusUnsupportedMediaType, outcomeInvalid,
-			fault.InvalidInput("", "the Content-Type must be "+mediaJSON))
+	if status, err := x.checkHeaders(req.Header); err != nil {
+		x.refuse(ctx, status, outcomeInvalid, err)
 		return
 	}
 	ctx, err := x.authenticate(ctx, req)
@@ -103,13 +107,9 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 	body := buffers.Get().(*bytes.Buffer)
 	body.Reset()
 	defer putBuffer(body)
-	if status, err := x.readBody(req, body); err != nil {
-		x.refuse(ctx, status, outcomeInvalid, err)
-		return
-	}
-	parsed, err := parseRequest(body.Bytes())
+	parsed, status, err := x.readRequest(req, body)
 	if err != nil {
-		x.refuse(ctx, http.StatusBadRequest, outcomeInvalid, err)
+		x.refuse(ctx, status, outcomeInvalid, err)
 		return
 	}
 	x.run(ctx, parsed)
@@ -147,6 +147,44 @@ func (x *exchange) refuseCaller(ctx context.Context, err error) {
 	x.refuse(ctx, status, outcomeRefused, f)
 }
 
+// checkHeaders refuses what is not read: bodies of other media types and, of GETs,
+// those that any page could have a browser send.
+func (x *exchange) checkHeaders(h http.Header) (status int, _ error) {
+	switch {
+	case x.get && !preflighted(h):
+		return http.StatusForbidden, errSimpleRequest
+	case x.get:
+		return http.StatusOK, nil
+	case !isJSON(h.Get("Content-Type")):
+		return http.StatusUnsupportedMediaType, fault.InvalidInput("", "the Content-Type must be "+mediaJSON)
+	case h.Get("Content-Encoding") != "" && !strings.EqualFold(h.Get("Content-Encoding"), "identity"):
+		return http.StatusUnsupportedMediaType, fault.InvalidInput("", "compressed requests are not read: send the body without a Content-Encoding")
+	}
+	return http.StatusOK, nil
+}
+
+// readRequest reads a request from the body or, of a GET, from the URL. What it
+// returns points into the buffer.
+func (x *exchange) readRequest(req *http.Request, buffer *bytes.Buffer) (_ request, status int, _ error) {
+	var text []byte
+	if x.get {
+		if int64(len(req.URL.RawQuery)) > x.router.limits.MaxBodyBytes {
+			return request{}, http.StatusRequestURITooLong, fault.InvalidInput("", "the URL is too long: send the operation with POST")
+		}
+		var err error
+		if text, err = readURL(req.URL.RawQuery); err != nil {
+			return request{}, http.StatusBadRequest, err
+		}
+	} else {
+		if status, err := x.readBody(req, buffer); err != nil {
+			return request{}, status, err
+		}
+		text = buffer.Bytes()
+	}
+	parsed, err := parseRequest(text)
+	return parsed, http.StatusBadRequest, err
+}
+
 func (x *exchange) readBody(req *http.Request, into *bytes.Buffer) (status int, _ error) {
 	limit := x.router.limits.MaxBodyBytes
 	tooLarge := fault.InvalidInput("", fmt.Sprintf("the request body is larger than %d bytes", limit))
@@ -168,6 +206,11 @@ func (x *exchange) run(ctx context.Context, request request) {
 	op, variables, err := r.bind(ctx, request)
 	if op != nil {
 		x.kind = op.kind
+		if x.get && op.kind != ast.OperationTypeQuery {
+			x.w.Header().Set("Allow", http.MethodPost)
+			x.refuse(ctx, http.StatusMethodNotAllowed, outcomeInvalid, fault.InvalidInput("query", "only queries are served by GET; send it with POST"))
+			return
+		}
 	}
 	if err != nil {
 		x.refuseOperation(ctx, err)
@@ -262,6 +305,7 @@ func (x *exchange) write(status int, outcome string, body []byte) {
 	header := x.w.Header()
 	header["Content-Type"] = contentTypes[x.media]
 	header["X-Content-Type-Options"] = noSniff
+	header["Cache-Control"] = noStore
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(status)
 	_, _ = x.w.Write(body) // a client that is gone needs no answer
@@ -273,6 +317,7 @@ var (
 		mediaResponse: {mediaResponse + "; charset=utf-8"},
 	}
 	noSniff = []string{"nosniff"}
+	noStore = []string{"no-store"} // a GET's answer is somebody's own
 )
 
 func isJSON(contentType string) bool {

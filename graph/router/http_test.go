@@ -83,9 +83,9 @@ func TestStatuses(t *testing.T) {
 func TestRefusedRequests(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, nil)
-	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete, http.MethodHead, http.MethodOptions} {
+	for _, method := range []string{http.MethodPut, http.MethodDelete, http.MethodHead, http.MethodOptions, "QUERY"} {
 		got := send(s.router, httptest.NewRequest(method, "/graphql?query={me{id}}", nil))
-		if got.status != http.StatusMethodNotAllowed || got.header.Get("Allow") != "POST" {
+		if got.status != http.StatusMethodNotAllowed || got.header.Get("Allow") != "GET, POST" {
 			t.Errorf("%s: %d Allow %q", method, got.status, got.header.Get("Allow"))
 		}
 	}
@@ -95,6 +95,16 @@ func TestRefusedRequests(t *testing.T) {
 			t.Errorf("Content-Type %q: %d", contentType, got.status)
 		}
 		wantError(t, got, fault.CodeInvalidInput, "Content-Type")
+	}
+	for _, coding := range []string{"gzip", "br", "identity, gzip"} {
+		got := post(s.router, "\x1f\x8b", "Content-Encoding", coding)
+		if got.status != http.StatusUnsupportedMediaType {
+			t.Errorf("Content-Encoding %q: %d", coding, got.status)
+		}
+		wantError(t, got, fault.CodeInvalidInput, "Content-Encoding")
+	}
+	if got := post(s.router, `{"query":"{me{id}}"}`, "Content-Encoding", "Identity"); got.status != http.StatusOK {
+		t.Errorf("Content-Encoding identity: %d", got.status)
 	}
 	if got := post(s.router, `{"query":"{me{id}}"}`, "Content-Type", `application/json; charset="UTF-8"`); got.status != http.StatusOK {
 		t.Errorf("charset=UTF-8: %d", got.status)
