@@ -21,7 +21,12 @@ var mediaTypes = map[string]string{
 
 // assets serves the hashed files of a build. A build keeps what compresses well
 // as name.gz only; clients that do not take gzip get it unpacked.
-type assets struct{ files fs.FS }
+type assets struct {
+	files fs.FS
+	// policy is the Content-Security-Policy: a worker is bound by the one that its
+	// own script brings.
+	policy string
+}
 
 // ServeHTTP answers the file that the path names, or 404.
 func (a assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -52,8 +57,7 @@ func (a assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", mediaType)
 	h.Set("Content-Length", strconv.Itoa(len(content)))
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	// A worker is bound by the policy that its own script brings.
-	h.Set("Content-Security-Policy", playgroundPolicy)
+	h.Set("Content-Security-Policy", a.policy)
 	_, _ = w.Write(content) // the client may be gone
 }
 

@@ -72,6 +72,7 @@ func playground(dist fs.FS, o PlaygroundOptions) (http.Handler, error) {
 		}
 		w.Header().Set("Content-Type", mediaTypes[".html"])
 		w.Header().Set("Content-Security-Policy", playgroundPolicy)
+		w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
 		_, _ = w.Write(page) // the client may be gone
 	})
 	mux.Handle("GET "+PlaygroundPath+"/{$}", http.RedirectHandler(PlaygroundPath, http.StatusPermanentRedirect))
@@ -89,6 +90,6 @@ func playground(dist fs.FS, o PlaygroundOptions) (http.Handler, error) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write(text)
 	})
-	mux.Handle("GET "+PlaygroundPath+"/assets/", http.StripPrefix(PlaygroundPath+"/", assets{dist}))
+	mux.Handle("GET "+PlaygroundPath+"/assets/", http.StripPrefix(PlaygroundPath+"/", assets{dist, playgroundPolicy}))
 	return mux, nil
 }

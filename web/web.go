@@ -1,4 +1,4 @@
-// Package web serves the pages of the public listener: the start page and the
+// Package web serves the pages of the public listener: the console and the
 // playground. What Node builds lies in dist and is compiled in; a page of stub
 // stands in for what was not built, so that the program builds without Node.
 package web
@@ -16,13 +16,6 @@ var files embed.FS
 
 // plainPolicy is for pages without scripts.
 const plainPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-// Handler serves the start page, which says where things are.
-func Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		servePage(w, http.StatusOK, "stub/index.html")
-	})
-}
 
 // servePage answers a page of the stub.
 func servePage(w http.ResponseWriter, status int, name string) {

@@ -141,7 +141,11 @@ func TestPlaygroundThatIsNotBuilt(t *testing.T) {
 
 func TestStartPageNamesThePlayground(t *testing.T) {
 	t.Parallel()
-	if w := get(t, Handler(), "/", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `href="/playground"`) {
+	h, err := Console()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := get(t, h, "/", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `href="/playground"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

@@ -50,9 +50,9 @@ type app struct {
 	// local are the subgraphs of this process.
 	local   map[string]*subgraph.Server
 	mailbox *mail.Mailbox
-	// playground is where people try the API.
-	playground http.Handler
-	checks     []check
+	// playground is where people try the API, console where they work.
+	playground, console http.Handler
+	checks              []check
 
 	stop       context.CancelFunc
 	background sync.WaitGroup

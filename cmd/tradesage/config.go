@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/internal/origin"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
@@ -101,7 +102,7 @@ type config struct {
 	LogFormat       string        `env:"TRADESAGE_LOG_FORMAT" enum:"json,text" default:"json" help:"json or text."`
 	Introspection   bool          `env:"TRADESAGE_INTROSPECTION" negatable:"" default:"false" help:"Answer introspection queries."`
 	Blanks          int           `env:"TRADESAGE_BLANKS" default:"50" help:"Ready-made tenants kept in stock, 0 to 1000."`
-	Origins         []string      `name:"origin" env:"TRADESAGE_ORIGINS" help:"Hosts, beside this one's own, whose pages may open a WebSocket, as console.example or *.example."`
+	Origins         []string      `name:"origin" env:"TRADESAGE_ORIGINS" help:"Origins, beside this one's own, whose pages may use the API (CORS, WebSocket), as https://console.example or *.example; a host alone stands for pages of any scheme."`
 	AllowUnhardened bool          `env:"TRADESAGE_ALLOW_UNHARDENED" help:"Serve even though the database lacks protections. Each is named in the log and in /readyz."`
 	StartWait       time.Duration `env:"TRADESAGE_START_WAIT" default:"1m" help:"How long to wait at the start for what is not there yet, as the database or its schema. Meanwhile /readyz names it."`
 	DrainDelay      time.Duration `env:"TRADESAGE_DRAIN_DELAY" default:"5s" help:"How long, after a signal to end, requests are still taken while /readyz answers 503 already, 0s to 5m: longer than a load balancer takes to notice. A second signal ends at once."`
@@ -117,7 +118,7 @@ type config struct {
 // validate checks what the flags' own types do not, names the bad value and
 // fills in what follows from others.
 func (c *config) validate() error {
-	if err := errors.Join(c.Parts.validate(), c.TLS.validate()); err != nil {
+	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.validateOrigins()); err != nil {
 		return err
 	}
 	if c.MetricsListen == "" {
@@ -150,6 +151,13 @@ func (c *config) validate() error {
 	}
 	if t := c.Identity.SessionTTL; t < time.Hour || t > 8760*time.Hour {
 		return fmt.Errorf("TRADESAGE_SESSION_TTL: %s is not between 1h and 8760h", t)
+	}
+	return nil
+}
+
+func (c *config) validateOrigins() error {
+	if err := origin.Allowed(c.Origins).Validate(); err != nil {
+		return fmt.Errorf("TRADESAGE_ORIGINS: %w", err)
 	}
 	return nil
 }

@@ -31,6 +31,8 @@ type devCommand struct {
 	Data          string `env:"TRADESAGE_DATA" default:".tradesage" type:"path" help:"Folder of the private databases."`
 	Reset         bool   `help:"Remove the data first."`
 	LogLevel      string `env:"TRADESAGE_LOG_LEVEL" enum:"debug,info,warn,error" default:"warn" help:"Least level that is logged: debug, info, warn or error."`
+
+	Origins []string `name:"origin" env:"TRADESAGE_ORIGINS" help:"Origins, beside this one's own, whose pages may use the API, as http://localhost:5173."`
 }
 
 const (
@@ -44,8 +46,11 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	out := &steps{w: os.Stdout, began: time.Now()}
 	c := config{
 		Listen: d.Listen, MetricsListen: d.MetricsListen, LogLevel: d.LogLevel, LogFormat: "text",
-		Introspection: true, Blanks: devBlanks, DrainTime: 10 * time.Second,
+		Introspection: true, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins,
 		Identity: identityConfig{Audience: "tradesage", AccessTTL: 15 * time.Minute, SessionTTL: 720 * time.Hour},
+	}
+	if err := c.validateOrigins(); err != nil {
+		return err
 	}
 	logger := c.logger(os.Stderr)
 	// Take the ports first: a busy one should cost nobody a start of databases.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/origin"
 	"github.com/tradesage/tradesage/internal/telemetry"
 	"github.com/tradesage/tradesage/web"
 )
@@ -142,23 +143,34 @@ func (a *app) publicHandler(ready http.Handler) http.Handler {
 	mux.HandleFunc("GET /healthz", live)
 	mux.HandleFunc("GET /health", live)
 	mux.Handle("GET /readyz", ready)
-	mux.Handle("GET /{$}", web.Handler())
+	mux.Handle("/", a.console)
 	mux.Handle("GET "+web.PlaygroundPath, a.playground)
 	mux.Handle("GET "+web.PlaygroundPath+"/", a.playground)
 	if a.mailbox != nil {
 		mux.HandleFunc("GET /dev/mail", a.mailbox.ServeHTML)
 		mux.HandleFunc("GET /dev/mail.json", a.mailbox.ServeJSON)
 	}
-	return telemetry.Middleware(a.logger, edge(mux))
+	return telemetry.Middleware(a.logger, edge(origin.Handler(a.config.Origins, http.HandlerFunc(foreignPage), compressed(mux))))
+}
+
+// foreignPage answers what the page of an origin that is not allowed has a browser
+// send, in the words of the API.
+func foreignPage(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusForbidden)
+	_, _ = w.Write([]byte(`{"errors":[{"message":"pages of this origin may not use the API","extensions":{"code":"FORBIDDEN"}}]}`)) // the client may be gone
 }
 
 // everywhere is what every answer of the public listener carries; a page that
 // needs another policy sets its own. All answers share the values.
 var everywhere = http.Header{
-	"X-Content-Type-Options":  {"nosniff"},
-	"X-Frame-Options":         {"DENY"},
-	"Referrer-Policy":         {"no-referrer"},
-	"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'"},
+	"X-Content-Type-Options": {"nosniff"},
+	"X-Frame-Options":        {"DENY"},
+	// No page of another origin may hold an answer as an image or a script; those
+	// that are allowed read it by CORS.
+	"Cross-Origin-Resource-Policy": {"same-origin"},
+	"Referrer-Policy":              {"no-referrer"},
+	"Content-Security-Policy":      {"default-src 'none'; frame-ancestors 'none'"},
 }
 
 // edge sets what every answer carries, and notes whom each request comes from.

@@ -168,6 +168,9 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: a.config.Introspection, Accounts: m.accounts()}); err != nil {
 		return fmt.Errorf("playground: %w", err)
 	}
+	if a.console, err = web.Console(); err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
 	return nil
 }
 
