@@ -109,6 +109,7 @@ type config struct {
 	DrainTime       time.Duration `env:"TRADESAGE_DRAIN_TIME" default:"10s" help:"How long requests that are under way may go on after that."`
 
 	Parts    servicesConfig `embed:""`
+	Upstream upstreamConfig `embed:""`
 	TLS      tlsConfig      `embed:""`
 	Database databaseConfig `embed:""`
 	Identity identityConfig `embed:""`
@@ -120,6 +121,11 @@ type config struct {
 func (c *config) validate() error {
 	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.validateOrigins()); err != nil {
 		return err
+	}
+	if remote := c.Parts.remote(); len(remote) > 0 {
+		if err := errors.Join(c.Upstream.validate(), c.Upstream.knows(remote)); err != nil {
+			return err
+		}
 	}
 	if c.MetricsListen == "" {
 		c.MetricsListen = c.Parts.metricsListen()

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/tradesage/tradesage/graph/subgraph"
+	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/origin"
 	"github.com/tradesage/tradesage/internal/telemetry"
@@ -89,6 +90,9 @@ func (a *app) remoteCheck(service string, way http.RoundTripper) check {
 			}
 		}
 		seen.CompareAndSwap(false, err == nil)
+		if circuit := a.router.Circuits()[service]; circuit != upstream.Closed {
+			return []string{"its circuit is " + circuit.String()}, err
+		}
 		return nil, err
 	}, func() bool { return !seen.Load() }}
 }

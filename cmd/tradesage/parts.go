@@ -12,6 +12,7 @@ import (
 	"github.com/tradesage/tradesage/graph"
 	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/graph/subgraph"
+	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/events"
 	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/session"
@@ -147,7 +148,8 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 		Config: graph.Supergraph, Local: map[string]router.LocalSubgraph{}, Remote: map[string]router.Remote{},
 		Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck,
 		AllowMutations: who.revocations.AllowMutations, Streams: router.Streams{Origins: a.config.Origins},
-		Limits: router.Limits{Guarded: guarded}, FetchTimeout: a.config.Parts.FetchTimeout,
+		Limits: router.Limits{Guarded: guarded}, FetchTimeout: a.config.Upstream.FetchTimeout,
+		Upstream:      a.config.Upstream.policy(),
 		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry,
 	}
 	for name, local := range a.local {
@@ -158,7 +160,9 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 		return err
 	}
 	for name, way := range ways {
-		options.Remote[name] = router.Remote{URL: *a.config.Parts.url(name), Transport: way, Renews: true}
+		options.Remote[name] = router.Remote{
+			URL: *a.config.Parts.url(name), Transport: way, Renews: true, Timeout: a.config.Upstream.FetchTimeouts[name],
+		}
 		a.checks = append(a.checks, a.remoteCheck(name, way))
 	}
 	if a.router, err = router.New(background, options); err != nil {
@@ -187,7 +191,7 @@ func (a *app) waysTo(background context.Context, services []string) (map[string]
 	}
 	for _, service := range services {
 		if certificates == nil {
-			ways[service] = plainTransport()
+			ways[service] = upstream.Pool{Cleartext2: true}.Transport() // on this machine
 			continue
 		}
 		if ways[service], err = certificates.Transport(service); err != nil {

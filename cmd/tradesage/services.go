@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tradesage/tradesage/internal/mtls"
 )
@@ -40,8 +38,6 @@ type servicesConfig struct {
 	UserURL    string `name:"user-url" env:"TRADESAGE_USER_URL" help:"Where the router finds user."`
 
 	Certs string `name:"service-certs" env:"TRADESAGE_SERVICE_CERTS" type:"path" help:"Folder with ca.crt and the certificate and key of each service of this process, as tradesage certs makes it. With it services speak TLS 1.3 with certificates on both sides; without it they stay on this machine. Changed files are taken up within a second."`
-
-	FetchTimeout time.Duration `name:"fetch-timeout" env:"TRADESAGE_FETCH_TIMEOUT" default:"10s" help:"How long the router waits for an answer of another process, 100ms to 5m."`
 }
 
 // all is whether this process serves everything, so that nothing else is needed.
@@ -122,9 +118,6 @@ func (c *servicesConfig) validate() error {
 			return fmt.Errorf("%s: %s can be reached from other machines; set TRADESAGE_SERVICE_CERTS", setting, c.listen(service))
 		}
 	}
-	if t := c.FetchTimeout; len(c.remote()) > 0 && (t < 100*time.Millisecond || t > 5*time.Minute) {
-		return fmt.Errorf("TRADESAGE_FETCH_TIMEOUT: %s is not between 100ms and 5m", t)
-	}
 	for _, service := range c.remote() {
 		if err := c.validateURL(service); err != nil {
 			return err
@@ -179,11 +172,4 @@ func (c servicesConfig) certificates(service string, logger *slog.Logger) (*mtls
 		return nil, fmt.Errorf("TRADESAGE_SERVICE_CERTS: %w", err)
 	}
 	return loaded, nil
-}
-
-// plainTransport calls services on this machine, over HTTP/2 without TLS.
-func plainTransport() *http.Transport {
-	t := &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second, Protocols: &http.Protocols{}}
-	t.Protocols.SetUnencryptedHTTP2(true)
-	return t
 }

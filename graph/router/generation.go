@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"sync"
 
 	"github.com/maypok86/otter/v2"
+
+	"github.com/tradesage/tradesage/graph/upstream"
 )
 
 // generation is one supergraph and all that depends on it: its subgraphs, and the
@@ -54,8 +57,11 @@ func (r *generation) openSources(remote map[string]Remote) error {
 		if way.Transport == nil {
 			way.Transport = http.DefaultTransport
 		}
+		if way.Timeout <= 0 {
+			way.Timeout = r.options.FetchTimeout
+		}
 		r.hasRemote = true
-		r.sources[name] = &remoteFetcher{name: name, way: way, timeout: r.options.FetchTimeout, log: r.log}
+		r.sources[name] = r.reach(name, way)
 	}
 	var errs []error
 	for name := range r.options.Local {
@@ -69,4 +75,36 @@ func (r *generation) openSources(remote map[string]Remote) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// reach returns the fetcher of a remote subgraph: the one in force where nothing
+// has changed for it, with all that it knows of the subgraph's health.
+func (r *generation) reach(name string, way Remote) *remoteFetcher {
+	if before := r.current.Load(); before != nil {
+		if known, ok := before.sources[name].(*remoteFetcher); ok && known.way.same(way) {
+			return known
+		}
+	}
+	return &remoteFetcher{name: name, way: way, log: r.log, upstream: upstream.New(upstream.Options{
+		Name: name, Transport: way.Transport, Timeout: way.Timeout, Policy: r.options.Upstream,
+		Logger: r.log, Metrics: r.upstreams,
+	})}
+}
+
+// same is whether nothing about a way has changed.
+func (w Remote) same(other Remote) bool {
+	known := reflect.TypeOf(w.Transport).Comparable() && reflect.TypeOf(other.Transport).Comparable()
+	return known && w == other
+}
+
+// Circuits tells for each remote subgraph whether calls are let through. Those of
+// this process are not in it.
+func (r *Router) Circuits() map[string]upstream.Circuit {
+	out := map[string]upstream.Circuit{}
+	for name, source := range r.current.Load().sources {
+		if remote, ok := source.(*remoteFetcher); ok {
+			out[name], _ = remote.upstream.State()
+		}
+	}
+	return out
 }

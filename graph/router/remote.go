@@ -3,59 +3,37 @@ package router
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"mime"
 	"net/http"
-	"time"
+	"strings"
 
 	"github.com/tradesage/tradesage/graph/sse"
+	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
-// maxRemoteResponse bounds a remote subgraph's answer, in bytes.
-const maxRemoteResponse = 32 << 20
-
 // remoteFetcher calls a subgraph over HTTP.
 type remoteFetcher struct {
-	name    string
-	way     Remote
-	timeout time.Duration
-	log     *slog.Logger
+	name     string
+	way      Remote
+	upstream *upstream.Subgraph
+	log      *slog.Logger
 }
 
 // fetch returns nil if the subgraph cannot be reached or answers with something
-// else than GraphQL.
+// else than GraphQL. What changes nothing is tried again.
 func (r *remoteFetcher) fetch(ctx context.Context, query string, variables []byte) []byte {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	request, err := r.request(ctx, mediaJSON, bytes.NewReader(graphQLRequest(query, variables)))
-	if err != nil {
-		r.log.ErrorContext(ctx, "subgraph request", "subgraph", r.name, "error", err)
-		return nil
-	}
-	response, err := r.way.Transport.RoundTrip(request)
-	if err != nil {
+	body := graphQLRequest(query, variables)
+	answer, err := r.upstream.Call(ctx, !strings.HasPrefix(query, "mutation"), func(ctx context.Context) (*http.Request, error) {
+		return r.request(ctx, mediaJSON, bytes.NewReader(body))
+	})
+	if err != nil && !errors.Is(err, upstream.ErrCircuitOpen) && !errors.Is(err, context.Canceled) {
 		r.log.WarnContext(ctx, "subgraph does not answer", "subgraph", r.name, "error", err)
-		return nil
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxRemoteResponse+1))
-	switch {
-	case err != nil:
-		r.log.WarnContext(ctx, "subgraph broke off", "subgraph", r.name, "error", err)
-		return nil
-	case len(answer) > maxRemoteResponse:
-		r.log.ErrorContext(ctx, "subgraph's answer is too large", "subgraph", r.name, "limit", maxRemoteResponse)
-		return nil
-	}
-	// A refused token comes as 401 with a GraphQL body: that is an answer. A proxy's
-	// error page is not.
-	if answer = bytes.TrimSpace(answer); response.StatusCode >= 500 || !bytes.HasPrefix(answer, []byte("{")) {
-		r.log.WarnContext(ctx, "subgraph fails", "subgraph", r.name, "status", response.StatusCode)
-		return nil
 	}
 	return answer
 }
@@ -110,7 +88,7 @@ func (r *remoteFetcher) follow(ctx context.Context, query string, variables []by
 		return away.Because(err)
 	}
 	request.Header.Set("Accept", sse.MediaType)
-	response, err := r.way.Transport.RoundTrip(request)
+	response, err := r.upstream.Open(request)
 	if err != nil {
 		return away.Because(err)
 	}

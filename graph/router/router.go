@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
+	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/identity"
 )
 
@@ -57,6 +58,8 @@ type Remote struct {
 	// subgraph.Server does over HTTP/2. Without it a subscription ends with the
 	// token that it began with.
 	Renews bool
+	// Timeout bounds the wait for an answer; Options.FetchTimeout if zero.
+	Timeout time.Duration
 }
 
 // Options says what a Router serves and what it accepts. Only Config is needed.
@@ -87,6 +90,9 @@ type Options struct {
 	// Of what the client sent, Authorization, X-Request-Id, User-Agent and its
 	// address (Forwarded) are passed on.
 	FetchTimeout time.Duration
+	// Upstream says when calls of remote subgraphs are repeated and when they are
+	// refused because most of the last ones failed.
+	Upstream upstream.Policy
 	// Limits bounds what a single request may ask for.
 	Limits Limits
 	// CacheSize is how many prepared operations are kept, by default 2048. Large
@@ -122,6 +128,8 @@ type Router struct {
 	slots   chan struct{}
 	log     *slog.Logger
 	metrics *metrics
+	// upstreams are the metrics of remote subgraphs.
+	upstreams *upstream.Metrics
 }
 
 // New loads the config and returns a router. ctx ends the router's background
@@ -146,10 +154,17 @@ func New(ctx context.Context, options Options) (*Router, error) {
 		streams: options.Streams.withDefaults(),
 		log:     options.Logger,
 		metrics: newMetrics(),
-		slots:   make(chan struct{}, options.MaxConcurrent),
+
+		upstreams: upstream.NewMetrics(),
+		slots:     make(chan struct{}, options.MaxConcurrent),
 	}
 	if err := r.metrics.register(options.Metrics); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	if options.Metrics != nil {
+		if err := r.upstreams.Register(options.Metrics); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
 	}
 	first, err := r.newGeneration(ctx, options.Config, options.Remote)
 	if err != nil {

@@ -75,6 +75,8 @@ func (t *Transport) dial(number uint64) *generation {
 		IdleConnTimeout:        30 * time.Second,
 		MaxIdleConnsPerHost:    16,
 		MaxResponseHeaderBytes: 1 << 20,
+		// Who is away without a word must not hold calls until their own deadline.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: quietBefore, PingTimeout: pongWithin},
 	}}
 }
 

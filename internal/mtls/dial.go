@@ -11,6 +11,10 @@ import (
 
 const (
 	dialTimeout = 5 * time.Second
+	// quietBefore is after how long without a frame the other side is asked whether
+	// it is there, pongWithin how long it may take to say so.
+	quietBefore = 5 * time.Second
+	pongWithin  = 3 * time.Second
 	// recordHead is the length of a TLS record's head, whose last two bytes are
 	// the length of the rest.
 	recordHead = 5
