@@ -256,7 +256,7 @@ const firstPause = 25 * time.Millisecond
 // that many callers do not come back at the same moment.
 func pause(attempt int) time.Duration {
 	longest := firstPause << attempt
-	return longest/2 + rand.N(longest)
+	return longest/2 + rand.N(longest) //nolint:gosec // it spreads load, it hides nothing
 }
 
 // wait returns false if the time is not there.
