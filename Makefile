@@ -14,6 +14,7 @@ LINT := $(CURDIR)/.tools/golangci-lint-$(LINT_VERSION)/golangci-lint
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMPOSE_MODULES := graph/compose/node_modules/.package-lock.json
 WEB_MODULES := web/playground/node_modules/.package-lock.json
+CLIENT_MODULES := web/clients/node_modules/.package-lock.json
 WEB_BUILT := web/dist/playground/index.html
 WEB_SOURCES := $(shell find web/playground -path '*/node_modules' -prune -o -path '*/e2e' -prune -o -type f -print)
 
@@ -52,9 +53,10 @@ web-or-stub:
 	fi
 
 .PHONY: test-web
-test-web: setup ## Try the playground in a real browser (SCREENSHOTS=folder keeps pictures)
+test-web: setup ## Try the API with the clients of frontends, the playground in a real browser (SCREENSHOTS=folder keeps pictures)
 	@scripts/setup.sh node chromium
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory build $(CLIENT_MODULES)
+	cd web/clients && npm run --silent check && npm run --silent test
 	cd web/playground && npm run --silent check && node --experimental-websocket --test --test-reporter=spec e2e/*.test.mjs
 
 .PHONY: test
@@ -125,6 +127,10 @@ $(WEB_BUILT): $(WEB_MODULES) $(WEB_SOURCES)
 
 $(WEB_MODULES): web/playground/package-lock.json
 	cd web/playground && npm ci --ignore-scripts --no-audit --no-fund
+	@mkdir -p $(@D) && touch $@
+
+$(CLIENT_MODULES): web/clients/package-lock.json
+	cd web/clients && npm ci --ignore-scripts --no-audit --no-fund
 	@mkdir -p $(@D) && touch $@
 
 $(COMPOSE_MODULES): graph/compose/package-lock.json

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { ApolloClient, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
+import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
+import { createClient } from 'graphql-ws';
+import { activity, ask, isRename, rename, signIn } from './api.mjs';
+
+/** @param {import('./api.mjs').Server} server */
+export function apolloClient(server) {
+  /** @param {string} token @param {Partial<import('@apollo/client').HttpLink.Options>} [options] */
+  const connect = (token, options) =>
+    new ApolloClient({
+      cache: new InMemoryCache(),
+      link: new HttpLink({ uri: `${server.url}/graphql`, headers: { Authorization: `Bearer ${token}` }, ...options }),
+    });
+  const me = gql('query Me { me { id email sessions(first: 2) { edges { node { id } } } } }');
+
+  for (const useGETForQueries of [false, true]) {
+    it(`runs queries${useGETForQueries ? ' by GET' : ''}`, async () => {
+      const client = connect(await signIn(server, 'owner@acme.test'), { useGETForQueries });
+      const { data } = await client.query({ query: me });
+      assert.equal(/** @type {any} */ (data).me.email, 'owner@acme.test');
+    });
+  }
+
+  it('runs anonymous queries by GET', async () => {
+    const client = connect('', { useGETForQueries: true, headers: {} });
+    const { data } = await client.query({ query: gql('query Kind { __typename }') });
+    assert.equal(/** @type {any} */ (data).__typename, 'Query');
+  });
+
+  it('runs mutations and reads errors by code', async () => {
+    const client = connect(await signIn(server, 'owner@globex.test'));
+    await client.mutate({ mutation: gql(rename) });
+    const mutation = gql('mutation { switchTenant(input: {tenant: "acme"}) { accessToken } }');
+    await assert.rejects(client.mutate({ mutation }), (error) => {
+      assert.ok(CombinedGraphQLErrors.is(error));
+      assert.equal(error.errors[0]?.extensions?.code, 'NOT_FOUND');
+      return true;
+    });
+  });
+
+  it('follows a subscription over graphql-ws', async () => {
+    const token = await signIn(server, 'owner@acme.test');
+    const sockets = createClient({
+      url: `${server.url.replace('http', 'ws')}/graphql`,
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: `Bearer ${token}` },
+    });
+    const client = new ApolloClient({ cache: new InMemoryCache(), link: new GraphQLWsLink(sockets) });
+    await new Promise((resolve, reject) => {
+      const following = client.subscribe({ query: gql(activity) }).subscribe({
+        next: (result) => {
+          if (!isRename(result)) return;
+          clearInterval(renaming);
+          following.unsubscribe();
+          resolve(undefined);
+        },
+        error: reject,
+      });
+      // Until it is followed: nothing tells when that is.
+      const renaming = setInterval(() => ask(server, rename, token).catch(reject), 200);
+    });
+    await sockets.dispose();
+  });
+}

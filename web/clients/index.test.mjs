@@ -1,0 +1,15 @@
+import { after, describe } from 'node:test';
+import { startServer } from '../playground/e2e/server.mjs';
+import { apolloClient } from './apollo-client.mjs';
+import { graphqlSSE } from './graphql-sse.mjs';
+import { specification } from './specification.mjs';
+import { urql } from './urql.mjs';
+
+// What frontends use, in their own words, against the built program.
+const server = await startServer();
+after(() => server.close());
+
+describe('GraphQL over HTTP', { timeout: 120_000 }, () => specification(server));
+describe('graphql-sse', { timeout: 120_000 }, () => graphqlSSE(server));
+describe('urql', { timeout: 120_000 }, () => urql(server));
+describe('Apollo Client', { timeout: 120_000 }, () => apolloClient(server));
