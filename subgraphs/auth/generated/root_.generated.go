@@ -580,6 +580,24 @@ var sources = []*ast.Source{
     import: ["@key", "@shareable", "@authenticated"]
   )
 
+"What answering costs: a field's weight counts each time that it is resolved, a type's for each object."
+directive @cost(
+  "The weight; a field of an object type costs 1 without it, any other 0."
+  weight: Int!
+) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR
+
+"How long a list is taken to be before it is asked for."
+directive @listSize(
+  "The length where no argument tells it."
+  assumedSize: Int
+  "The arguments that tell it; the largest counts."
+  slicingArguments: [String!]
+  "The lists below this field that have the length; the field's own list if left out."
+  sizedFields: [String!]
+  "Whether exactly one of slicingArguments must be given."
+  requireOneSlicingArgument: Boolean = true
+) on FIELD_DEFINITION
+
 type Mutation {
   """
   Signs in with e-mail address and password and starts a session. A wrong
@@ -591,7 +609,7 @@ type Mutation {
   login(
     "Who signs in, and to which tenant."
     input: LoginInput!
-  ): LoginPayload!
+  ): LoginPayload! @cost(weight: 50)
 
   """
   Renews a session: exchanges its refresh token for a new one and a new access
@@ -604,7 +622,7 @@ type Mutation {
   refreshSession(
     "The session to renew."
     input: RefreshSessionInput!
-  ): RefreshSessionPayload!
+  ): RefreshSessionPayload! @cost(weight: 10)
 
   """
   Starts a session in another tenant of the same account. With a ticket of login
@@ -618,7 +636,7 @@ type Mutation {
   switchTenant(
     "The tenant to act in."
     input: SwitchTenantInput!
-  ): SwitchTenantPayload!
+  ): SwitchTenantPayload! @cost(weight: 10)
 
   """
   Registers an account. A mail with a code goes to the address; verifyEmail with
@@ -629,7 +647,7 @@ type Mutation {
   register(
     "Who registers."
     input: RegisterInput!
-  ): RegisterPayload!
+  ): RegisterPayload! @cost(weight: 50)
 
   """
   Makes the account of a registration. A code that is wrong or older than 24 hours
@@ -638,7 +656,7 @@ type Mutation {
   verifyEmail(
     "The proof that the address is one's own."
     input: VerifyEmailInput!
-  ): VerifyEmailPayload!
+  ): VerifyEmailPayload! @cost(weight: 50)
 
   """
   Accepts an invitation with the code of its mail: makes the invited person a user
@@ -650,7 +668,7 @@ type Mutation {
   acceptInvitation(
     "The code and who takes it."
     input: AcceptInvitationInput!
-  ): AcceptInvitationPayload!
+  ): AcceptInvitationPayload! @cost(weight: 50)
 
   """
   Has a code for a new password mailed to an address, if there is an account. The
@@ -660,7 +678,7 @@ type Mutation {
   requestPasswordReset(
     "Whose password is forgotten."
     input: RequestPasswordResetInput!
-  ): RequestPasswordResetPayload!
+  ): RequestPasswordResetPayload! @cost(weight: 20)
 
   """
   Sets a new password with the code of a mail. All sessions of the account end. A
@@ -669,7 +687,7 @@ type Mutation {
   resetPassword(
     "The new password."
     input: ResetPasswordInput!
-  ): ResetPasswordPayload!
+  ): ResetPasswordPayload! @cost(weight: 50)
 
   """
   Changes the own password. All other sessions end, in every tenant, and a mail
@@ -678,7 +696,7 @@ type Mutation {
   changePassword(
     "The current and the new password."
     input: ChangePasswordInput!
-  ): ChangePasswordPayload! @authenticated
+  ): ChangePasswordPayload! @cost(weight: 50) @authenticated
 
   """
   Ends the session of the access token that is used for this call. Its tokens are
@@ -727,7 +745,7 @@ type TenantChoices {
   The tenants in the order of their slugs, at most 100. Who belongs to more can name
   each of them, in login as in switchTenant.
   """
-  tenants: [TenantChoice!]!
+  tenants: [TenantChoice!]! @listSize(assumedSize: 5)
 }
 
 "A tenant that somebody may sign in to."

@@ -723,6 +723,24 @@ var sources = []*ast.Source{
     import: ["@key", "@shareable", "@authenticated"]
   )
 
+"What answering costs: a field's weight counts each time that it is resolved, a type's for each object."
+directive @cost(
+  "The weight; a field of an object type costs 1 without it, any other 0."
+  weight: Int!
+) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR
+
+"How long a list is taken to be before it is asked for."
+directive @listSize(
+  "The length where no argument tells it."
+  assumedSize: Int
+  "The arguments that tell it; the largest counts."
+  slicingArguments: [String!]
+  "The lists below this field that have the length; the field's own list if left out."
+  sizedFields: [String!]
+  "Whether exactly one of slicingArguments must be given."
+  requireOneSlicingArgument: Boolean = true
+) on FIELD_DEFINITION
+
 "A moment in UTC, as 2026-01-31T23:59:59.123456Z (RFC 3339)."
 scalar DateTime @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 
@@ -741,7 +759,7 @@ type Query {
     filter: SessionFilterInput
     "The order."
     sort: SessionSort = CREATED_AT_DESC
-  ): SessionConnection! @authenticated
+  ): SessionConnection! @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated
 
   """
   The devices that the user who is signed in has used in the tenant of the access
@@ -752,7 +770,7 @@ type Query {
     first: Int
     "Return those after this cursor; from the start if left out."
     after: String
-  ): DeviceConnection! @authenticated
+  ): DeviceConnection! @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated
 
   """
   The sessions of a user of the tenant, or of all its users. It needs the permission
@@ -769,7 +787,7 @@ type Query {
     filter: SessionFilterInput
     "The order."
     sort: SessionSort = CREATED_AT_DESC
-  ): SessionConnection! @authenticated
+  ): SessionConnection! @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated
 }
 
 type Mutation {
@@ -896,7 +914,7 @@ type User @key(fields: "id") {
     filter: SessionFilterInput
     "The order."
     sort: SessionSort = CREATED_AT_DESC
-  ): SessionConnection @authenticated
+  ): SessionConnection @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated
   """
   The devices that the user has used in this tenant, the last one added first; null
   for others than oneself without the permission sessions:read.
@@ -906,7 +924,7 @@ type User @key(fields: "id") {
     first: Int
     "Return those after this cursor; from the start if left out."
     after: String
-  ): DeviceConnection @authenticated
+  ): DeviceConnection @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated
 }
 
 "One sign-in on one device, from login to logout or expiry."
@@ -969,7 +987,7 @@ type Device @key(fields: "id") {
     first: Int
     "Return those after this cursor; from the start if left out."
     after: String
-  ): SessionConnection! @authenticated
+  ): SessionConnection! @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated
 }
 
 "A page of devices."

@@ -492,7 +492,7 @@ type User @key(fields: "id") {
   most 100; of another user the one in this tenant, and nothing of others. Null
   without the permission users:read, and for who does not belong to this tenant.
   """
-  memberships: [Membership!] @authenticated
+  memberships: [Membership!] @listSize(assumedSize: 5) @authenticated
 }
 
 "A person's place in one tenant."
@@ -512,6 +512,24 @@ type Membership {
     url: "https://specs.apollo.dev/federation/v2.5"
     import: ["@key", "@shareable", "@authenticated"]
   )
+
+"What answering costs: a field's weight counts each time that it is resolved, a type's for each object."
+directive @cost(
+  "The weight; a field of an object type costs 1 without it, any other 0."
+  weight: Int!
+) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR
+
+"How long a list is taken to be before it is asked for."
+directive @listSize(
+  "The length where no argument tells it."
+  assumedSize: Int
+  "The arguments that tell it; the largest counts."
+  slicingArguments: [String!]
+  "The lists below this field that have the length; the field's own list if left out."
+  sizedFields: [String!]
+  "Whether exactly one of slicingArguments must be given."
+  requireOneSlicingArgument: Boolean = true
+) on FIELD_DEFINITION
 
 "A moment in UTC, as 2026-01-31T23:59:59.123456Z (RFC 3339)."
 scalar DateTime @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
@@ -534,7 +552,7 @@ type Query {
     filter: TenantFilterInput
     "The order."
     sort: TenantSort = CREATED_AT_DESC
-  ): TenantConnection! @authenticated
+  ): TenantConnection! @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated
 }
 
 type Mutation {
@@ -546,7 +564,7 @@ type Mutation {
   createTenant(
     "The tenant to create."
     input: CreateTenantInput!
-  ): CreateTenantPayload! @authenticated
+  ): CreateTenantPayload! @cost(weight: 100) @authenticated
 }
 
 type Subscription {

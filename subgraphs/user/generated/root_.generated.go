@@ -983,7 +983,7 @@ var sources = []*ast.Source{
   inviteUser(
     "Whom to invite, and as what."
     input: InviteUserInput!
-  ): InviteUserPayload! @authenticated @requiresScopes(scopes: [["users:invite"]])
+  ): InviteUserPayload! @cost(weight: 20) @authenticated @requiresScopes(scopes: [["users:invite"]])
 
   """
   Closes the tenant to a user and ends their sessions in it. Who is deactivated
@@ -1059,7 +1059,7 @@ type DeactivateUserPayload {
     after: String
     "Keep the events that fit all of this; all if left out."
     filter: AuditEventFilterInput
-  ): AuditEventConnection! @authenticated @requiresScopes(scopes: [["audit:read"]])
+  ): AuditEventConnection! @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated @requiresScopes(scopes: [["audit:read"]])
 }
 
 "Any JSON value."
@@ -1136,9 +1136,9 @@ type AuditEventEdge {
   The tenant's roles, the built-in ones first; at most 100. For callers with the
   permission roles:read.
   """
-  roles: [Role!]! @authenticated @requiresScopes(scopes: [["roles:read"]])
+  roles: [Role!]! @listSize(assumedSize: 10) @authenticated @requiresScopes(scopes: [["roles:read"]])
   "Every permission there is, less than 100, and whether the caller holds it."
-  permissions: [Permission!]! @authenticated
+  permissions: [Permission!]! @listSize(assumedSize: 50) @authenticated
   "Whether the caller holds a permission; false for one that does not exist."
   can(
     "The permission's name, as \"users:read\"."
@@ -1197,7 +1197,7 @@ type Role @key(fields: "id") {
   "The name that people see."
   name: String!
   "The names of the permissions, in order; less than 100."
-  permissions: [String!]!
+  permissions: [String!]! @listSize(assumedSize: 50)
   "Whether the role comes with every tenant. Such roles are fixed."
   builtIn: Boolean!
   "When the role was made."
@@ -1208,7 +1208,7 @@ type Role @key(fields: "id") {
     first: Int
     "Return those after this cursor; from the start if left out."
     after: String
-  ): UserConnection! @authenticated @requiresScopes(scopes: [["users:read"]])
+  ): UserConnection! @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated @requiresScopes(scopes: [["users:read"]])
 }
 
 "Something that a role may allow."
@@ -1290,6 +1290,24 @@ type UnassignRolePayload {
     import: ["@key", "@shareable", "@authenticated", "@requiresScopes"]
   )
 
+"What answering costs: a field's weight counts each time that it is resolved, a type's for each object."
+directive @cost(
+  "The weight; a field of an object type costs 1 without it, any other 0."
+  weight: Int!
+) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR
+
+"How long a list is taken to be before it is asked for."
+directive @listSize(
+  "The length where no argument tells it."
+  assumedSize: Int
+  "The arguments that tell it; the largest counts."
+  slicingArguments: [String!]
+  "The lists below this field that have the length; the field's own list if left out."
+  sizedFields: [String!]
+  "Whether exactly one of slicingArguments must be given."
+  requireOneSlicingArgument: Boolean = true
+) on FIELD_DEFINITION
+
 "A moment in UTC, as 2026-01-31T23:59:59.123456Z (RFC 3339)."
 scalar DateTime @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 
@@ -1317,7 +1335,7 @@ type Query {
     filter: UserFilterInput
     "The order."
     sort: UserSort = CREATED_AT_ASC
-  ): UserConnection! @authenticated @requiresScopes(scopes: [["users:read"]])
+  ): UserConnection! @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated @requiresScopes(scopes: [["users:read"]])
 }
 
 type Mutation {
@@ -1394,7 +1412,7 @@ type User @key(fields: "id") {
   The roles that the user holds in this tenant, the built-in ones first; at most
   100. Who sees the user sees them.
   """
-  roles: [Role!]!
+  roles: [Role!]! @listSize(assumedSize: 10)
   "When the user joined the tenant."
   createdAt: DateTime!
   "When the profile was last changed."
@@ -1410,7 +1428,7 @@ type User @key(fields: "id") {
     first: Int
     "Return those after this cursor; from the start if left out."
     after: String
-  ): AuditEventConnection @authenticated @requiresScopes(scopes: [["audit:read"]])
+  ): AuditEventConnection @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated @requiresScopes(scopes: [["audit:read"]])
 }
 
 "Whether a user may sign in to the tenant."
@@ -1438,12 +1456,12 @@ type Tenant @key(fields: "id") {
     filter: UserFilterInput
     "The order."
     sort: UserSort = CREATED_AT_ASC
-  ): UserConnection @authenticated @requiresScopes(scopes: [["users:read"]])
+  ): UserConnection @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated @requiresScopes(scopes: [["users:read"]])
   """
   The tenant's roles, as of Query.roles, at most 100; null for another tenant than
   the access token's. For callers with the permission roles:read.
   """
-  roles: [Role!] @authenticated @requiresScopes(scopes: [["roles:read"]])
+  roles: [Role!] @listSize(assumedSize: 10) @authenticated @requiresScopes(scopes: [["roles:read"]])
 }
 
 "A change of one's own profile. At least one field must be given."
