@@ -7,24 +7,16 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/parser"
 
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
-// Compile reads an operation, which is the only one of a document that is known to
-// be valid. Fields that the schema does not have cost nothing. A field that needs
+// Compile reads an operation that is known to be valid; of its fields it needs no
+// more than names, fragments' conditions, and arguments that are numbers or
+// variables. Fields that the schema does not have cost nothing. A field that needs
 // exactly one of its slicing arguments and has none or several is INVALID_INPUT.
-func (m *Model) Compile(document string) (*Expression, error) {
-	parsed, err := parser.ParseQuery(&ast.Source{Input: document})
-	if err != nil {
-		return nil, fault.Internal(fmt.Errorf("cost of an operation: %w", err))
-	}
-	if len(parsed.Operations) != 1 {
-		return nil, fault.Internal(fmt.Errorf("cost of %d operations", len(parsed.Operations)))
-	}
-	operation := parsed.Operations[0]
-	c := &compiler{model: m, operation: operation, fragments: parsed.Fragments}
+func (m *Model) Compile(operation *ast.OperationDefinition, fragments ast.FragmentDefinitionList) (*Expression, error) {
+	c := &compiler{model: m, operation: operation, fragments: fragments}
 	root := &typeInfo{fields: map[string]*fieldInfo{}}
 	if t := m.types[m.roots[operation.Operation]]; t != nil {
 		root = t
@@ -195,7 +187,7 @@ func (c *compiler) size(info *fieldInfo, f *ast.Field) (size, error) {
 				out.fixed, known = max(out.fixed, *n), true
 			}
 		case ast.Variable:
-			v := variableSize{name: value.Raw, absent: fallback, null: info.assumed}
+			v := variableSize{name: strings.Clone(value.Raw), absent: fallback, null: info.assumed}
 			if d := c.operation.VariableDefinitions.ForName(value.Raw); d != nil {
 				if n := integer(d.DefaultValue); n != nil {
 					v.absent = *n

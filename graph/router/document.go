@@ -35,7 +35,8 @@ type condition struct {
 // parse reads a document and picks the named operation, or the only one if name
 // is empty. Errors are INVALID_INPUT and OPERATION_TOO_COMPLEX.
 func (r *generation) parse(text, name string) (*document, error) {
-	if err := checkTokens(text, r.limits.MaxTokens); err != nil {
+	tokens, err := checkTokens(text, r.limits.MaxTokens)
+	if err != nil {
 		return nil, err
 	}
 	parsed, report := astparser.ParseGraphqlDocumentString(text)
@@ -57,6 +58,11 @@ func (r *generation) parse(text, name string) (*document, error) {
 	m := newMeasure(&d.ast, r.limits.Guarded)
 	if d.size, err = m.selectionSet(operation.SelectionSet); err != nil {
 		return nil, err
+	}
+	d.size.tokens = tokens
+	d.size.directives = addSaturating(d.size.directives, len(operation.Directives.Refs))
+	if !m.introspects {
+		d.size.introspection = 0 // fields that only have such names
 	}
 	if err := r.limits.checkSize(d.size, d.kind); err != nil {
 		return nil, err

@@ -54,6 +54,8 @@ type extensions struct {
 	Code       fault.Code `json:"code"`
 	Field      string     `json:"field,omitempty"`
 	RetryAfter int        `json:"retryAfter,omitempty"` // seconds
+	Cost       int64      `json:"cost,omitempty"`       // of an operation that is too dear,
+	Limit      int64      `json:"limit,omitempty"`      // and what it may cost
 	RequestID  string     `json:"requestId,omitempty"`
 }
 
@@ -96,12 +98,12 @@ func (r *Router) present(ctx context.Context, err error) []responseError {
 		r.log.ErrorContext(ctx, "request failed", "error", errors.Unwrap(f))
 		return []responseError{internalError(ctx)}
 	}
-	return []responseError{{
-		Message: f.Message,
-		Extensions: extensions{
-			Code: f.Code, Field: f.Field, RetryAfter: seconds(f.RetryAfter),
-		},
-	}}
+	x := extensions{Code: f.Code, Field: f.Field, RetryAfter: seconds(f.RetryAfter)}
+	var dear *costError
+	if errors.As(f, &dear) {
+		x.Cost, x.Limit = dear.cost, dear.limit
+	}
+	return []responseError{{Message: f.Message, Extensions: x}}
 }
 
 func internalError(ctx context.Context) responseError {

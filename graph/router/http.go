@@ -107,8 +107,10 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 	body := buffers.Get().(*bytes.Buffer)
 	body.Reset()
 	defer putBuffer(body)
-	parsed, status, err := x.readRequest(req, body)
+	class := x.router.classOf(ctx)
+	parsed, status, err := x.readRequest(req, class, body)
 	if err != nil {
+		class.count(err)
 		x.refuse(ctx, status, outcomeInvalid, err)
 		return
 	}
@@ -165,10 +167,11 @@ func (x *exchange) checkHeaders(h http.Header) (status int, _ error) {
 
 // readRequest reads a request from the body or, of a GET, from the URL. What it
 // returns points into the buffer.
-func (x *exchange) readRequest(req *http.Request, buffer *bytes.Buffer) (_ request, status int, _ error) {
+func (x *exchange) readRequest(req *http.Request, class *class, buffer *bytes.Buffer) (_ request, status int, _ error) {
 	var text []byte
 	if x.get {
-		if int64(len(req.URL.RawQuery)) > x.router.limits.MaxBodyBytes {
+		if int64(len(req.URL.RawQuery)) > class.Limits.MaxBodyBytes {
+			class.refused("body")
 			return request{}, http.StatusRequestURITooLong, fault.InvalidInput("", "the URL is too long: send the operation with POST")
 		}
 		var err error
@@ -176,7 +179,7 @@ func (x *exchange) readRequest(req *http.Request, buffer *bytes.Buffer) (_ reque
 			return request{}, http.StatusBadRequest, err
 		}
 	} else {
-		if status, err := x.readBody(req, buffer); err != nil {
+		if status, err := x.readBody(req, class, buffer); err != nil {
 			return request{}, status, err
 		}
 		text = buffer.Bytes()
@@ -185,16 +188,18 @@ func (x *exchange) readRequest(req *http.Request, buffer *bytes.Buffer) (_ reque
 	return parsed, http.StatusBadRequest, err
 }
 
-func (x *exchange) readBody(req *http.Request, into *bytes.Buffer) (status int, _ error) {
-	limit := x.router.limits.MaxBodyBytes
+func (x *exchange) readBody(req *http.Request, class *class, into *bytes.Buffer) (status int, _ error) {
+	limit := class.Limits.MaxBodyBytes
 	tooLarge := fault.InvalidInput("", fmt.Sprintf("the request body is larger than %d bytes", limit))
 	if req.ContentLength > limit {
+		class.refused("body")
 		return http.StatusRequestEntityTooLarge, tooLarge
 	}
 	if _, err := into.ReadFrom(io.LimitReader(req.Body, limit+1)); err != nil {
 		return http.StatusBadRequest, fault.InvalidInput("", "the request body broke off")
 	}
 	if int64(into.Len()) > limit {
+		class.refused("body")
 		return http.StatusRequestEntityTooLarge, tooLarge
 	}
 	return http.StatusOK, nil
@@ -245,8 +250,13 @@ func (x *exchange) run(ctx context.Context, request request) {
 func (r *Router) bind(ctx context.Context, request request) (*operation, *astjson.Value, error) {
 	current := r.current.Load()
 	op, err := current.prepare(ctx, request.query, request.operationName, request.variables)
+	class := r.classOf(ctx)
 	if err != nil {
+		class.count(err)
 		return nil, nil, err
+	}
+	if err := class.admits(op); err != nil {
+		return op, nil, err
 	}
 	if op.kind != ast.OperationTypeQuery && r.options.AllowMutations != nil {
 		if err := r.options.AllowMutations(); err != nil {
@@ -256,7 +266,13 @@ func (r *Router) bind(ctx context.Context, request request) (*operation, *astjso
 	tools := current.tools.Get().(*toolkit)
 	defer current.tools.Put(tools)
 	variables, err := op.variables.bind(current.graph, tools.check, request.variables)
-	return op, variables, err
+	if err != nil {
+		return op, nil, err
+	}
+	if _, err = class.price(op, request.variables); err != nil {
+		return op, nil, err
+	}
+	return op, variables, nil
 }
 
 // execute runs a query or mutation and returns a response of its own memory.

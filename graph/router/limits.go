@@ -34,6 +34,16 @@ type Limits struct {
 	// MaxRootFields bounds the fields of the operation itself, fragments expanded,
 	// each of which may be a fetch of its own; default 50.
 	MaxRootFields int
+	// MaxDirectives bounds the directives of the operation, fragments expanded;
+	// default 50.
+	MaxDirectives int
+	// MaxIntrospection bounds how deep lists of fields, interfaces, types and input
+	// fields nest within __schema and __type, each of which multiplies the answer;
+	// default 3, and the usual introspection query needs 1.
+	MaxIntrospection int
+	// MaxCost bounds what the operation costs by the @cost and @listSize of the
+	// schema; default 10,000.
+	MaxCost int64
 	// Guarded names mutations that check a secret: of all of them an operation holds
 	// one, so that guesses cannot be sent by the dozen. Default none.
 	Guarded []string
@@ -42,6 +52,9 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	if l.MaxBodyBytes <= 0 {
 		l.MaxBodyBytes = 1 << 20
+	}
+	if l.MaxCost <= 0 {
+		l.MaxCost = 10_000
 	}
 	for _, limit := range []struct {
 		value    *int
@@ -52,6 +65,8 @@ func (l Limits) withDefaults() Limits {
 		{&l.MaxFields, 2_000},
 		{&l.MaxAliases, 200},
 		{&l.MaxRootFields, 50},
+		{&l.MaxDirectives, 50},
+		{&l.MaxIntrospection, 3},
 	} {
 		if *limit.value <= 0 {
 			*limit.value = limit.fallback
@@ -60,39 +75,39 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-func tooComplex(what string, limit int) *fault.Error {
-	return fault.New(fault.CodeOperationTooComplex, fmt.Sprintf("the operation has more than %d %s", limit, what))
-}
-
 // checkTokens counts tokens before parsing: the parser recurses, and tokens bound
 // how deep. It also refuses control characters, which GraphQL does not allow and
 // of which the lexer takes NUL for the end of the text.
-func checkTokens(text string, limit int) error {
+func checkTokens(text string, limit int) (count int, _ error) {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' && c != '\t' && c != '\n' && c != '\r' {
-			return fault.InvalidInput("query", fmt.Sprintf("the document holds the control character U+%04X", c))
+			return 0, fault.InvalidInput("query", fmt.Sprintf("the document holds the control character U+%04X", c))
 		}
 	}
 	var input ast.Input
 	input.ResetInputString(text)
 	var lex lexer.Lexer
 	lex.SetInput(&input)
-	for count := 0; ; count++ {
+	for ; ; count++ {
 		if lex.Read().Keyword == keyword.EOF {
-			return nil
+			return count, nil
 		}
 		if count >= limit {
-			return tooComplex("tokens", limit)
+			return count, tooComplex("tokens", "tokens", limit)
 		}
 	}
 }
 
 // size is what a selection set costs with its fragments expanded.
 type size struct {
-	fields, aliases, depth int
+	fields, aliases, depth, directives int
 	// direct counts the fields of the set itself, guarded those of them that
 	// Limits.Guarded names.
 	direct, guarded int
+	// introspection is how deep lists nest in an introspection.
+	introspection int
+	// tokens are those of the whole document.
+	tokens int
 }
 
 // measure computes sizes without expanding anything: fragments that spread each
@@ -120,25 +135,35 @@ func (m *measure) selectionSet(ref int) (size, error) {
 		total.fields = addSaturating(total.fields, s.fields)
 		total.aliases = addSaturating(total.aliases, s.aliases)
 		total.depth = max(total.depth, s.depth)
+		total.directives = addSaturating(total.directives, s.directives)
+		total.introspection = max(total.introspection, s.introspection)
 		total.direct = addSaturating(total.direct, s.direct)
 		total.guarded = addSaturating(total.guarded, s.guarded)
 	}
 	return total, nil
 }
 
-func (m *measure) selection(selection ast.Selection) (size, error) {
+func (m *measure) selection(selection ast.Selection) (total size, err error) {
+	directives := 0
 	switch selection.Kind {
 	case ast.SelectionKindField:
-		return m.field(selection.Ref)
+		directives = len(m.doc.Fields[selection.Ref].Directives.Refs)
+		total, err = m.field(selection.Ref)
 	case ast.SelectionKindInlineFragment:
+		directives = len(m.doc.InlineFragments[selection.Ref].Directives.Refs)
 		if set, ok := m.doc.InlineFragmentSelectionSet(selection.Ref); ok {
-			return m.selectionSet(set)
+			total, err = m.selectionSet(set)
 		}
 	case ast.SelectionKindFragmentSpread:
-		return m.fragment(m.doc.FragmentSpreadNameBytes(selection.Ref))
+		directives = len(m.doc.FragmentSpreads[selection.Ref].Directives.Refs)
+		total, err = m.fragment(m.doc.FragmentSpreadNameBytes(selection.Ref))
 	}
-	return size{}, nil
+	total.directives = addSaturating(total.directives, directives)
+	return total, err
 }
+
+// introspectionLists are the fields of types that are lists of what has types again.
+var introspectionLists = []string{"fields", "interfaces", "possibleTypes", "inputFields"}
 
 func (m *measure) field(ref int) (size, error) {
 	name := m.doc.FieldNameBytes(ref)
@@ -160,6 +185,9 @@ func (m *measure) field(ref int) (size, error) {
 	}
 	total.fields = addSaturating(total.fields, 1)
 	total.depth++
+	if slices.Contains(introspectionLists, string(name)) {
+		total.introspection++
+	}
 	total.direct, total.guarded = 1, 0
 	if slices.Contains(m.guarded, string(name)) {
 		total.guarded = 1
@@ -194,16 +222,23 @@ func (m *measure) fragment(name ast.ByteSlice) (size, error) {
 // checkSize refuses an operation that is beyond the limits.
 func (l Limits) checkSize(s size, kind ast.OperationType) error {
 	switch {
+	case s.tokens > l.MaxTokens:
+		return tooComplex("tokens", "tokens", l.MaxTokens)
 	case s.depth > l.MaxDepth:
-		return tooComplex("levels", l.MaxDepth)
+		return tooComplex("depth", "levels", l.MaxDepth)
 	case s.fields > l.MaxFields:
-		return tooComplex("fields", l.MaxFields)
+		return tooComplex("fields", "fields", l.MaxFields)
 	case s.aliases > l.MaxAliases:
-		return tooComplex("aliases", l.MaxAliases)
+		return tooComplex("aliases", "aliases", l.MaxAliases)
 	case s.direct > l.MaxRootFields:
-		return tooComplex("root fields", l.MaxRootFields)
+		return tooComplex("root_fields", "root fields", l.MaxRootFields)
+	case s.directives > l.MaxDirectives:
+		return tooComplex("directives", "directives", l.MaxDirectives)
+	case s.introspection > l.MaxIntrospection:
+		return tooComplex("introspection", "lists within each other in an introspection", l.MaxIntrospection)
 	case kind == ast.OperationTypeMutation && s.guarded > 1:
-		return fault.New(fault.CodeOperationTooComplex, "the operation has more than one field of "+strings.Join(l.Guarded, ", "))
+		return fault.New(fault.CodeOperationTooComplex, "the operation has more than one field of "+strings.Join(l.Guarded, ", ")).
+			Because(&beyondLimit{"guarded"})
 	}
 	return nil
 }

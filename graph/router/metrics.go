@@ -26,6 +26,7 @@ type metrics struct {
 	connections   *prometheus.GaugeVec
 	subscriptions prometheus.Gauge
 	sent, dropped prometheus.Counter
+	limited       *prometheus.CounterVec
 	// The two series of nearly all requests, looked up once.
 	queriesOK, mutationsOK prometheus.Counter
 }
@@ -63,6 +64,7 @@ func newMetrics() *metrics {
 		Name: "tradesage_router_events_dropped_total",
 		Help: "Events of subscriptions that were not sent: the caller no longer counts, the client is gone or too slow, or it failed.",
 	})
+	m.limited = newLimited()
 	m.queriesOK = m.requests.WithLabelValues("query", outcomeOK)
 	m.mutationsOK = m.requests.WithLabelValues("mutation", outcomeOK)
 	return m
@@ -81,6 +83,7 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 		registry.Register(m.subscriptions),
 		registry.Register(m.sent),
 		registry.Register(m.dropped),
+		registry.Register(m.limited),
 	)
 }
 

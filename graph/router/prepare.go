@@ -21,6 +21,7 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/operationreport"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/variablesvalidation"
 
+	"github.com/tradesage/tradesage/graph/cost"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -46,6 +47,9 @@ type operation struct {
 	// direct is set where the engine is not needed.
 	direct *direct
 	hash   uint64
+	// size and cost are what the operation asks for.
+	size size
+	cost *cost.Expression
 }
 
 // toolkit holds the engine's stateful, reusable parts; one goroutine at a time.
@@ -165,7 +169,11 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 		locate(&report, key.text, d.name)
 		return nil, reportError(report)
 	}
-	op := &operation{kind: d.kind, hash: xxhash.Sum64String(key.text + key.name + key.conditions)}
+	op := &operation{kind: d.kind, size: d.size, hash: xxhash.Sum64String(key.text + key.name + key.conditions)}
+	var err error
+	if op.cost, err = r.compileCost(doc); err != nil {
+		return nil, err
+	}
 	declared, err := readDeclared(r.graph.inputs, doc)
 	if err != nil {
 		return nil, err

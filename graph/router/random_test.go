@@ -61,7 +61,7 @@ func (s shopper) order(depth int) string {
 // aliases are called.
 func TestRandomAliases(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, nil)
+	s := newShop(t, func(s *shop) { s.options.Limits.MaxCost = 1 << 40 })
 	random := shopper{rand.New(rand.NewPCG(1, 2))}
 	answered := 0
 	for i := range 1500 {

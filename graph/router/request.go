@@ -27,7 +27,7 @@ func parseRequest(body []byte) (request, error) {
 	case len(body) == 0:
 		return out, fault.InvalidInput("", "the request body is empty")
 	case body[0] == '[':
-		return out, fault.InvalidInput("", "batches are not accepted: send one operation a request")
+		return out, fault.InvalidInput("", "batches are not accepted: send one operation a request").Because(&beyondLimit{"batch"})
 	case !utf8.Valid(body):
 		return out, fault.InvalidInput("", "the request body is not valid UTF-8")
 	case !json.Valid(body): // the parser below is lenient, for instance about numbers

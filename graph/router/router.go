@@ -95,6 +95,11 @@ type Options struct {
 	Upstream upstream.Policy
 	// Limits bounds what a single request may ask for.
 	Limits Limits
+	// Classes are kinds of callers with limits of their own.
+	Classes []Class
+	// Classify names the class of the caller of a context, who may be nobody; it must
+	// not wait. A name that is not in Classes means Limits alone, and so does nil.
+	Classify func(context.Context) string
 	// CacheSize is how many prepared operations are kept, by default 2048. Large
 	// operations count for more, so that the memory stays bounded too.
 	CacheSize int
@@ -117,8 +122,10 @@ const (
 // Router is an http.Handler for GraphQL over HTTP. It is safe for concurrent use
 // and holds no state of its own but caches.
 type Router struct {
-	options  Options
+	options Options
+	// limits are the widest of all classes.
 	limits   Limits
+	classes  classes
 	streams  Streams
 	clients  clients
 	resolver *resolve.Resolver
@@ -150,13 +157,16 @@ func New(ctx context.Context, options Options) (*Router, error) {
 	}
 	r := &Router{
 		options: options,
-		limits:  options.Limits.withDefaults(),
 		streams: options.Streams.withDefaults(),
 		log:     options.Logger,
 		metrics: newMetrics(),
 
 		upstreams: upstream.NewMetrics(),
 		slots:     make(chan struct{}, options.MaxConcurrent),
+	}
+	var err error
+	if r.classes, r.limits, err = newClasses(&options, r.metrics); err != nil {
+		return nil, err
 	}
 	if err := r.metrics.register(options.Metrics); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)

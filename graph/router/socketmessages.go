@@ -54,11 +54,12 @@ func (s *socket) init(payload json.RawMessage) {
 		}
 	}
 	// A sign-in that ended while the socket opened found no socket to close.
-	if _, err := s.admit(s.running); err != nil {
+	admitted, err := s.admit(s.running)
+	if err != nil {
 		s.refused(err)
 		return
 	}
-	s.conn.SetReadLimit(s.router.limits.MaxBodyBytes)
+	s.conn.SetReadLimit(s.router.classOf(admitted).Limits.MaxBodyBytes)
 	s.mu.Lock()
 	s.acked = true
 	s.mu.Unlock()

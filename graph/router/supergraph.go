@@ -16,6 +16,8 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/datasource/graphql_datasource"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/datasource/introspection_datasource"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/plan"
+
+	"github.com/tradesage/tradesage/graph/cost"
 )
 
 // supergraph is the loaded config. Nothing in it changes after loading.
@@ -29,6 +31,7 @@ type supergraph struct {
 	plan      plan.Configuration
 	subgraphs map[string]string // name → routing URL
 	inputs    *inputTypes
+	costs     *cost.Model
 }
 
 func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
@@ -57,6 +60,9 @@ func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
 	g.sdl = strings.TrimSpace(g.sdl) + "\n"
 	g.etag = fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(g.sdl)))
 	g.inputs = newInputTypes(g.client)
+	if g.costs, err = loadCosts(g.sdl, engine); err != nil {
+		return nil, fmt.Errorf("costs: %w", err)
+	}
 	names := make(map[string]string, len(file.Subgraphs))
 	for _, s := range file.Subgraphs {
 		names[s.ID] = s.Name

@@ -40,9 +40,10 @@ var federationRules = []rule{
 				imported = append(imported, listed.FindAllString(link.Arguments.ForName("import").Value.String(), -1)...)
 			}
 		}
+		known := slices.Concat(builtIn, s.defined)
 		missing := map[string]bool{}
 		s.directives(func(where string, d *ast.Directive) {
-			if name := "@" + d.Name; !slices.Contains(builtIn, d.Name) && !slices.Contains(imported, name) && !missing[name] {
+			if name := "@" + d.Name; !slices.Contains(known, d.Name) && !slices.Contains(imported, name) && !missing[name] {
 				missing[name] = true
 				o.add(where, "uses %s, which the @link of %s does not import", name, federation)
 			}

@@ -26,6 +26,38 @@ var listRules = []rule{
 		})
 	}, map[string]string{"T.x": `type T { "All x." x: [Int!]! }`}},
 
+	{"sized", func(s *schema, o *offences) {
+		if s.isComposed() { // which has no such directives
+			return
+		}
+		s.fields(func(d *ast.Definition, f *ast.FieldDefinition) {
+			connection := strings.HasSuffix(f.Type.Name(), "Connection")
+			if !connection && (f.Type.Elem == nil || strings.HasSuffix(d.Name, "Connection")) {
+				return
+			}
+			sized := f.Directives.ForName("listSize")
+			if sized == nil || sized.Arguments.ForName("assumedSize") == nil {
+				o.add(d.Name+"."+f.Name, "must have @listSize with an assumedSize")
+				return
+			}
+			if !connection {
+				return
+			}
+			for name, want := range map[string]string{
+				"assumedSize": "20", "slicingArguments": `["first"]`, "sizedFields": `["edges"]`, "requireOneSlicingArgument": "false",
+			} {
+				if a := sized.Arguments.ForName(name); a == nil || a.Value.String() != want {
+					o.add(d.Name+"."+f.Name, "must have @listSize with %s: %s", name, want)
+				}
+			}
+		})
+	}, map[string]string{
+		"T.x must": `type T { "At most 5." x: [Int!]! }`,
+		"T.y must": `type T { "At most 5." y: [Int!]! @listSize }`,
+		"sizedFields": `type T { x("` + firstText + `" first: Int "` + afterText + `" after: String): XConnection!
+			@listSize(assumedSize: 20, slicingArguments: ["first"], requireOneSlicingArgument: false) }`,
+	}},
+
 	{"bounded-inputs", func(s *schema, o *offences) {
 		s.inputs(func(where, _ string, of *ast.Type, description string) {
 			if of.Elem != nil && !bound.MatchString(description) {

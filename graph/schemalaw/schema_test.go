@@ -20,6 +20,8 @@ type schema struct {
 	types map[string]*ast.Definition
 	// links are the @link directives of the schema.
 	links []*ast.Directive
+	// defined are the directives that the schema defines itself.
+	defined []string
 	// all are the schemas that belong together.
 	all []*schema
 }
@@ -48,6 +50,9 @@ func parse(texts map[string]string) ([]*schema, error) {
 			known.Directives = append(known.Directives, d.Directives...)
 			known.EnumValues = append(known.EnumValues, d.EnumValues...)
 			known.Types = append(known.Types, d.Types...)
+		}
+		for _, d := range document.Directives {
+			s.defined = append(s.defined, d.Name)
 		}
 		for _, d := range append(document.Schema, document.SchemaExtension...) {
 			s.links = append(s.links, d.Directives.ForNames("link")...)

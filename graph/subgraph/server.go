@@ -59,6 +59,7 @@ type Options struct {
 type Server struct {
 	name     string
 	executor *executor.Executor
+	repeats  repeats
 	entities []string // the types that are resolved by key
 	options  Options
 	log      *slog.Logger
@@ -91,7 +92,8 @@ func New(name string, schema graphql.ExecutableSchema, options Options) *Server 
 		log:      options.Logger.With("subgraph", name),
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
-	s.executor.SetQueryCache(lru.New[*ast.QueryDocument](options.QueryCache))
+	s.repeats.checked = lru.New[*ast.QueryDocument](options.QueryCache)
+	s.executor.SetQueryCache(s.repeats.checked)
 	s.executor.SetErrorPresenter(s.present)
 	s.executor.SetRecoverFunc(s.recovered)
 	s.executor.SetDisableSuggestion(true)
@@ -138,6 +140,11 @@ const noLimit = 0
 
 // run executes params and returns nil if ctx ended.
 func (s *Server) run(ctx context.Context, params *graphql.RawParams, maxFields int) *graphql.Response {
+	if maxFields != noLimit {
+		if err := s.repeats.check(ctx, params.Query, maxFields); err != nil {
+			return s.failed(ctx, err)
+		}
+	}
 	ctx = graphql.StartOperationTrace(ctx)
 	operation, errs := s.executor.CreateOperationContext(ctx, params)
 	if len(errs) > 0 {

@@ -104,6 +104,11 @@ func (s *Server) subscribe(ctx context.Context, params *graphql.RawParams, maxFi
 	// What the resolvers started ends with this call.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if maxFields != noLimit {
+		if err := s.repeats.check(ctx, params.Query, maxFields); err != nil {
+			return deliver(ctx, encode(s.failed(ctx, err)))
+		}
+	}
 	ctx = graphql.StartOperationTrace(ctx)
 	operation, errs := s.executor.CreateOperationContext(ctx, params)
 	if len(errs) > 0 {
