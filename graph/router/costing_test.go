@@ -59,7 +59,7 @@ func complexityOf(t *testing.T, got answer) (c complexity) {
 func TestCostOfTheProduct(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	r, calls := newProduct(t, router.Options{Metrics: registry})
+	r, calls := newProduct(t, router.Options{Metrics: registry, Limits: router.Limits{MaxCost: 10_000}})
 	const nested = 1 + 100*(1+1+1+100*2)
 	for _, c := range []struct {
 		text, variables string
@@ -89,7 +89,7 @@ func TestCostOfTheProduct(t *testing.T) {
 func TestClassesOfCallers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, func(s *shop) {
-		s.options.Limits.MaxFields = 10
+		s.options.Limits.MaxFields, s.options.Limits.MaxCost = 10, 10_000
 		s.options.Classes = []router.Class{
 			{Name: "anonymous", Limits: router.Limits{MaxFields: 4, MaxBodyBytes: 300, MaxCost: 5, MaxTokens: 30, MaxDirectives: 1}},
 			{Name: "service", Limits: router.Limits{MaxFields: 20, MaxCost: 1_000_000}},

@@ -42,7 +42,7 @@ type Limits struct {
 	// default 3, and the usual introspection query needs 1.
 	MaxIntrospection int
 	// MaxCost bounds what the operation costs by the @cost and @listSize of the
-	// schema; default 10,000.
+	// schema; default 40,000.
 	MaxCost int64
 	// Guarded names mutations that check a secret: of all of them an operation holds
 	// one, so that guesses cannot be sent by the dozen. Default none.
@@ -54,7 +54,7 @@ func (l Limits) withDefaults() Limits {
 		l.MaxBodyBytes = 1 << 20
 	}
 	if l.MaxCost <= 0 {
-		l.MaxCost = 10_000
+		l.MaxCost = 40_000
 	}
 	for _, limit := range []struct {
 		value    *int
