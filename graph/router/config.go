@@ -63,6 +63,10 @@ type (
 		Name     string `json:"directiveName"`
 		RenameTo string `json:"renameTo"`
 	}
+	// scopesList are scopes that must be held together.
+	scopesList struct {
+		Scopes []string `json:"requiredAndScopes"`
+	}
 	coordinate struct {
 		TypeName  string `json:"typeName"`
 		FieldName string `json:"fieldName"`
@@ -89,7 +93,8 @@ type (
 			Source string `json:"sourceType"`
 		} `json:"argumentsConfiguration"`
 		Authorization struct {
-			RequiresAuthentication bool `json:"requiresAuthentication"`
+			RequiresAuthentication bool         `json:"requiresAuthentication"`
+			Scopes                 []scopesList `json:"requiredOrScopes"`
 		} `json:"authorizationConfiguration"`
 	}
 	typeConfig struct {

@@ -10,7 +10,6 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
 	"github.com/tradesage/tradesage/internal/fault"
-	"github.com/tradesage/tradesage/internal/identity"
 )
 
 // direct runs a query that one exact subgraph answers whole, with the names and
@@ -20,9 +19,6 @@ type direct struct {
 	subgraph ExactSubgraph
 	source   *source
 	template *resolve.InputTemplate
-	// protected is whether any field is @authenticated: what anonymous callers see
-	// of those is decided by the engine.
-	protected bool
 }
 
 // newDirect returns nil for a finished plan that needs the engine.
@@ -47,7 +43,7 @@ func newDirect(response *resolve.GraphQLResponse) *direct {
 	if !ok || !sameShape(&fetch.InputTemplate, response.Data) {
 		return nil
 	}
-	return &direct{exact, from, &fetch.InputTemplate, len(response.Info.AuthorizationCoordinates) > 0}
+	return &direct{exact, from, &fetch.InputTemplate}
 }
 
 // onlyFetch returns the one fetch of a plan, or nil if there are more.
@@ -128,30 +124,35 @@ func (r *Router) respond(
 ) (response []byte, failed bool, _ error) {
 	r.slots <- struct{}{}
 	defer func() { <-r.slots }()
-	rc := r.resolveContext(ctx, op, variables)
-	if op.direct.serves(ctx) {
-		if err := op.direct.template.Render(rc, nil, out); err != nil {
-			return nil, true, fault.Internal(err)
-		}
-		answer, clean := op.direct.source.loadExact(ctx, op.direct.subgraph, out.Bytes())
-		if clean {
-			return answer, false, nil
-		}
-		return r.clientResponse(ctx, answer)
+	refused, err := r.refused(ctx, op.rights)
+	if err != nil {
+		return nil, true, err
 	}
-	if _, err := r.resolver.ArenaResolveGraphQLResponse(rc, op.response, out); err != nil {
-		return nil, true, fault.Internal(err)
+	if refused != nil {
+		return r.respondInPart(ctx, op, refused, variables, out)
 	}
-	return r.clientResponse(ctx, out.Bytes())
+	answer, clean, err := r.resolve(ctx, op, variables, out)
+	if err != nil || clean {
+		return answer, err != nil, err
+	}
+	return r.clientResponse(ctx, answer)
 }
 
-func (d *direct) serves(ctx context.Context) bool {
-	if d == nil {
-		return false
+// resolve runs an operation and returns its answer as the engine or the subgraph
+// gives it; clean says that it has no errors.
+func (r *Router) resolve(
+	ctx context.Context, op *operation, variables *astjson.Value, out *bytes.Buffer,
+) (answer []byte, clean bool, _ error) {
+	rc := r.resolveContext(ctx, op, variables)
+	if op.direct != nil {
+		if err := op.direct.template.Render(rc, nil, out); err != nil {
+			return nil, false, fault.Internal(err)
+		}
+		answer, clean = op.direct.source.loadExact(ctx, op.direct.subgraph, out.Bytes())
+		return answer, clean, nil
 	}
-	if !d.protected {
-		return true
+	if _, err := r.resolver.ArenaResolveGraphQLResponse(rc, op.response, out); err != nil {
+		return nil, false, fault.Internal(err)
 	}
-	_, err := identity.FromContext(ctx)
-	return err == nil
+	return out.Bytes(), false, nil
 }

@@ -56,6 +56,7 @@ type extensions struct {
 	RetryAfter int        `json:"retryAfter,omitempty"` // seconds
 	Cost       int64      `json:"cost,omitempty"`       // of an operation that is too dear,
 	Limit      int64      `json:"limit,omitempty"`      // and what it may cost
+	MaxAge     int        `json:"maxAge,omitempty"`     // seconds
 	RequestID  string     `json:"requestId,omitempty"`
 }
 
@@ -98,7 +99,7 @@ func (r *Router) present(ctx context.Context, err error) []responseError {
 		r.log.ErrorContext(ctx, "request failed", "error", errors.Unwrap(f))
 		return []responseError{internalError(ctx)}
 	}
-	x := extensions{Code: f.Code, Field: f.Field, RetryAfter: seconds(f.RetryAfter)}
+	x := extensions{Code: f.Code, Field: f.Field, RetryAfter: seconds(f.RetryAfter), MaxAge: seconds(f.MaxAge)}
 	var dear *costError
 	if errors.As(f, &dear) {
 		x.Cost, x.Limit = dear.cost, dear.limit
@@ -143,10 +144,15 @@ func (r *Router) withErrors(ctx context.Context, found []*astjson.Value, data []
 	if err != nil {
 		return nil, fault.Internal(err)
 	}
-	out := make([]byte, 0, len(encoded)+len(data)+len(errorsFirst)+len(`,"data":}`))
-	out = append(append(out, errorsFirst...), encoded...)
+	return joined(encoded, data), nil
+}
+
+// joined is a response of encoded errors and data.
+func joined(errs, data []byte) []byte {
+	out := make([]byte, 0, len(errs)+len(data)+len(errorsFirst)+len(`,"data":}`))
+	out = append(append(out, errorsFirst...), errs...)
 	out = append(append(out, `,"data":`...), data...)
-	return append(out, '}'), nil
+	return append(out, '}')
 }
 
 func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []responseError {
@@ -155,13 +161,11 @@ func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []res
 	for _, e := range found {
 		message := clientMessage(string(e.GetStringBytes("message")))
 		x := extensions{Code: fault.Code(e.GetStringBytes("extensions", "code"))}
-		if x.Code == engineUnauthorized {
-			x.Code, message = fault.CodeUnauthenticated, signInFirst
-		}
 		_, known := knownCodes[x.Code]
 		if known && x.Code != fault.CodeInternal {
 			x.Field = string(e.GetStringBytes("extensions", "field"))
 			x.RetryAfter = e.GetInt("extensions", "retryAfter")
+			x.MaxAge = e.GetInt("extensions", "maxAge")
 			out = append(out, responseError{Message: message, Path: clientPath(e.Get("path")), Extensions: x})
 			continue
 		}

@@ -235,7 +235,7 @@ func (x *exchange) run(ctx context.Context, request request) {
 	defer putBuffer(out)
 	response, failed, err := r.respond(ctx, op, variables, out)
 	if err != nil {
-		x.refuse(ctx, http.StatusInternalServerError, outcomeFailed, err)
+		x.refuseOperation(ctx, err)
 		return
 	}
 	outcome := outcomeOK

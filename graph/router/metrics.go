@@ -27,6 +27,7 @@ type metrics struct {
 	subscriptions prometheus.Gauge
 	sent, dropped prometheus.Counter
 	limited       *prometheus.CounterVec
+	refused       *prometheus.CounterVec
 	// The two series of nearly all requests, looked up once.
 	queriesOK, mutationsOK prometheus.Counter
 }
@@ -65,6 +66,10 @@ func newMetrics() *metrics {
 		Help: "Events of subscriptions that were not sent: the caller no longer counts, the client is gone or too slow, or it failed.",
 	})
 	m.limited = newLimited()
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tradesage_router_refused_total",
+		Help: "Demands of the schema that callers did not fulfil, by the code of the answer (UNAUTHENTICATED, FORBIDDEN, STEP_UP_REQUIRED).",
+	}, []string{"code"})
 	m.queriesOK = m.requests.WithLabelValues("query", outcomeOK)
 	m.mutationsOK = m.requests.WithLabelValues("mutation", outcomeOK)
 	return m
@@ -76,6 +81,7 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 	}
 	return errors.Join(
 		registry.Register(m.requests),
+		registry.Register(m.refused),
 		registry.Register(m.duration),
 		registry.Register(m.hits),
 		registry.Register(m.misses),

@@ -27,7 +27,10 @@ import (
 
 // planKey finds a prepared operation. Variables other than those of @skip and
 // @include are no part of it: they change per request, the plan does not.
-type planKey struct{ text, name, conditions string }
+//
+// refused names the requirements that the caller does not fulfil: the operation is
+// then planned without what takes them.
+type planKey struct{ text, name, conditions, refused string }
 
 // entry is what the cache holds for a key: an operation, or, for a text with
 // conditions and a key without, the conditions that complete the key.
@@ -50,6 +53,12 @@ type operation struct {
 	// size and cost are what the operation asks for.
 	size size
 	cost *cost.Expression
+	key  planKey
+	// rights are what a caller must fulfil for all of it, as indexes of the rules.
+	rights []int
+	// whole is set where the plan leaves something out or holds type markers: the
+	// answer is completed by it.
+	whole *ast.Document
 }
 
 // toolkit holds the engine's stateful, reusable parts; one goroutine at a time.
@@ -169,7 +178,7 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 		locate(&report, key.text, d.name)
 		return nil, reportError(report)
 	}
-	op := &operation{kind: d.kind, size: d.size, hash: xxhash.Sum64String(key.text + key.name + key.conditions)}
+	op := &operation{kind: d.kind, size: d.size, key: key, hash: xxhash.Sum64String(key.text + key.name + key.conditions + "\x00" + key.refused)}
 	var err error
 	if op.cost, err = r.compileCost(doc); err != nil {
 		return nil, err
@@ -188,16 +197,22 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 		return nil, reportError(report)
 	}
 	// The planner writes key and @requires fields into its document.
-	planned, err := copyDocument(doc)
+	planned, err := r.plannedDocument(op, doc)
 	if err != nil {
 		return nil, fault.Internal(fmt.Errorf("copying the operation: %w", err))
 	}
 	if op.variables, err = newVariables(doc, declared, remap); err != nil {
 		return nil, err
 	}
+	if planned == nil { // nothing of it may run
+		return op, nil
+	}
 	prefixAliases(planned)
 	if op.response, op.trigger, err = r.planResponse(planned, d.name); err != nil {
 		return nil, err
+	}
+	if op.trigger != nil {
+		_, op.trigger.rights = r.graph.rules.rightsOf(doc)
 	}
 	r.attachSources(op.response.Fetches)
 	if op.trigger == nil {
@@ -249,7 +264,6 @@ func (r *generation) newTrigger(s *resolve.GraphQLSubscription) (*trigger, error
 	}
 	return &trigger{
 		subgraph: s.Trigger.SourceName, follower: source, template: s.Trigger.InputTemplate,
-		protected: s.Response.Data.Fields[0].Info.HasAuthorizationRule,
 	}, nil
 }
 

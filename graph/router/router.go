@@ -4,7 +4,8 @@
 //
 // It knows nothing of TradeSage's domain, and no type of the engine under it
 // (wundergraph/graphql-go-tools) appears in its API. Who is asking is decided by
-// Options.Authenticate; what they may do is decided by the subgraphs.
+// Options.Authenticate, what they may do by Options.MissingScope; what the schema
+// demands of them is enforced before anything is fetched.
 package router
 
 import (
@@ -84,6 +85,11 @@ type Options struct {
 	// Authenticate's. It is asked before each event of a subscription. Nil trusts a
 	// caller until the token's end.
 	Recheck func(context.Context, *identity.Caller) error
+	// MissingScope tells what the caller of ctx lacks of lists of scopes of which one
+	// must be held whole: "" if nothing, else the first scope missing of the first
+	// list. Its error, as a fault of the code UNAVAILABLE, is the answer to the
+	// operation. Nil is a router whose callers hold no scope.
+	MissingScope func(ctx context.Context, anyOf [][]string) (missing string, err error)
 	// Streams bounds WebSockets and streams.
 	Streams Streams
 	// FetchTimeout bounds the wait for an answer of a remote subgraph; default 30 s.
@@ -187,7 +193,7 @@ func New(ctx context.Context, options Options) (*Router, error) {
 		SubgraphErrorPropagationMode: resolve.SubgraphErrorPropagationModePassThrough,
 		RewriteSubgraphErrorPaths:    true,
 		OmitSubgraphErrorLocations:   true,
-		AllowedErrorExtensionFields:  []string{"code", "field", "retryAfter"},
+		AllowedErrorExtensionFields:  []string{"code", "field", "retryAfter", "maxAge"},
 	})
 	return r, nil
 }

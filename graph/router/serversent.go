@@ -35,8 +35,13 @@ func (x *exchange) serveStream(ctx context.Context, op *operation, variables *as
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
 		caller = nil
-		if op.trigger != nil && op.trigger.protected {
-			x.refuseCaller(ctx, fault.Unauthenticated(signInFirst))
+	}
+	if op.trigger != nil {
+		if _, err := r.admittedTo(ctx, op); fault.Is(err, fault.CodeUnauthenticated) {
+			x.refuseCaller(ctx, err)
+			return
+		} else if err != nil {
+			x.refuseOperation(ctx, err)
 			return
 		}
 	}

@@ -60,10 +60,10 @@ func (s Streams) withDefaults() Streams {
 
 // trigger is where the events of a subscription come from.
 type trigger struct {
-	subgraph  string
-	follower  follower
-	template  resolve.InputTemplate
-	protected bool // its field is @authenticated
+	subgraph string
+	follower follower
+	template resolve.InputTemplate
+	rights   []int // what its field takes
 }
 
 // follower runs a subscription of one subgraph. deliver gets each response, until
@@ -87,8 +87,8 @@ func (r *Router) stream(ctx context.Context, op *operation, variables *astjson.V
 	if err != nil {
 		return err
 	}
-	if _, err := identity.FromContext(first); err != nil && op.trigger.protected {
-		return fault.Unauthenticated(signInFirst)
+	if _, err := r.admittedTo(first, op); err != nil {
+		return err
 	}
 	query, input, err := r.triggerRequest(first, op, variables)
 	if err != nil {
@@ -144,9 +144,6 @@ func (r *Router) resolveContext(ctx context.Context, op *operation, variables *a
 	rc.Variables = variables
 	rc.RemapVariables = op.variables.remap
 	rc.Request.ID = op.hash
-	if _, err := identity.FromContext(ctx); err != nil {
-		rc.SetPreFetchFieldAuthorizer(refuseAnonymous{})
-	}
 	// The engine's sharing of inbound requests panics under load, and neither it nor
 	// the sharing of fetches knows whose request it is: equal text is not equal
 	// rights.
@@ -163,6 +160,16 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 			err = fault.Internal(fmt.Errorf("panic while resolving an event: %v\n%s", p, debug.Stack()))
 		}
 	}()
+	refused, err := r.admittedTo(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	part := op
+	if refused != nil {
+		if part, err = r.allowedPart(ctx, op, refused); err != nil {
+			return nil, err
+		}
+	}
 	parsed, err := astjson.ParseBytes(event)
 	if err != nil {
 		return nil, fault.Internal(fmt.Errorf("event of %s: %w", op.trigger.subgraph, err))
@@ -176,16 +183,19 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 		return r.withErrors(ctx, found, []byte("null"))
 	}
 	var out bytes.Buffer
-	if _, err := r.resolver.ResolveGraphQLResponse(r.resolveContext(ctx, op, variables), op.response, data.MarshalTo(nil), &out); err != nil {
+	if _, err := r.resolver.ResolveGraphQLResponse(r.resolveContext(ctx, part, variables), part.response, data.MarshalTo(nil), &out); err != nil {
 		return nil, fault.Internal(err)
 	}
-	if len(found) == 0 {
+	if len(found) == 0 && part.whole == nil {
 		result, _, err := r.clientResponse(ctx, out.Bytes())
 		return result, err
 	}
 	resolved, err := astjson.ParseBytes(out.Bytes())
 	if err != nil {
 		return nil, fault.Internal(err)
+	}
+	if part.whole != nil {
+		return r.completed(ctx, part, refused, resolved, found)
 	}
 	rest := []byte("null")
 	if data := resolved.Get("data"); data != nil {

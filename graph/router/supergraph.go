@@ -32,6 +32,7 @@ type supergraph struct {
 	subgraphs map[string]string // name → routing URL
 	inputs    *inputTypes
 	costs     *cost.Model
+	rules     *rules
 }
 
 func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
@@ -62,6 +63,9 @@ func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
 	g.inputs = newInputTypes(g.client)
 	if g.costs, err = loadCosts(g.sdl, engine); err != nil {
 		return nil, fmt.Errorf("costs: %w", err)
+	}
+	if g.rules, err = loadRules(engine, g.router, g.client); err != nil {
+		return nil, err
 	}
 	names := make(map[string]string, len(file.Subgraphs))
 	for _, s := range file.Subgraphs {
@@ -98,10 +102,7 @@ func planConfiguration(ctx context.Context, engine *engineConfig, names map[stri
 		config.Types = append(config.Types, plan.TypeConfiguration(t))
 	}
 	for _, f := range engine.Fields {
-		field := plan.FieldConfiguration{
-			TypeName: f.TypeName, FieldName: f.FieldName,
-			HasAuthorizationRule: f.Authorization.RequiresAuthentication,
-		}
+		field := plan.FieldConfiguration{TypeName: f.TypeName, FieldName: f.FieldName}
 		for _, a := range f.Arguments {
 			source := plan.FieldArgumentSource
 			if a.Source == "OBJECT_FIELD" {

@@ -43,6 +43,8 @@ type Error struct {
 	// RetryAfter is how long to wait before trying again; set with
 	// CodeRateLimited and, where known, CodeUnavailable.
 	RetryAfter time.Duration
+	// MaxAge is how old a sign-in may be; set with CodeStepUpRequired.
+	MaxAge time.Duration
 
 	cause error
 }
@@ -106,6 +108,12 @@ func InvalidInput(field, message string) *Error {
 // RateLimited says to come back after the given time.
 func RateLimited(message string, retryAfter time.Duration) *Error {
 	return &Error{Code: CodeRateLimited, Message: message, RetryAfter: retryAfter}
+}
+
+// StepUpRequired says that the caller has proved who they are longer ago than
+// maxAge.
+func StepUpRequired(message string, maxAge time.Duration) *Error {
+	return &Error{Code: CodeStepUpRequired, Message: message, MaxAge: maxAge}
 }
 
 // Unavailable says that something needed does not answer at the moment.

@@ -1,0 +1,117 @@
+package router
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/wundergraph/astjson"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// plannedDocument returns what of an operation is planned, and notes in op what
+// that leaves to be done. It is nil where the caller may see nothing of it.
+func (r *Router) plannedDocument(op *operation, doc *ast.Document) (*ast.Document, error) {
+	op.rights, _ = r.graph.rules.rightsOf(doc)
+	markers := op.kind == ast.OperationTypeSubscription && len(op.rights) > 0
+	if op.key.refused == "" && !markers {
+		return copyDocument(doc)
+	}
+	op.whole = doc
+	ids, err := decodeIDs(op.key.refused)
+	if err != nil {
+		return nil, err
+	}
+	return prune(r.graph.rules, doc, ids)
+}
+
+// allowedPart returns the part of an operation that is left without what is
+// refused. It takes the same variables.
+func (r *Router) allowedPart(ctx context.Context, op *operation, refused *refusals) (*operation, error) {
+	key := op.key
+	key.refused = encodeIDs(refused.ids)
+	if found, ok := r.cache.GetIfPresent(key); ok {
+		r.metrics.hits.Inc()
+		return found.operation, nil
+	}
+	found, err := r.load(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	r.metrics.misses.Inc()
+	return found.operation, nil
+}
+
+// respondInPart runs what of a query or mutation the caller may see and do.
+func (r *Router) respondInPart(
+	ctx context.Context, op *operation, refused *refusals, variables *astjson.Value, out *bytes.Buffer,
+) (response []byte, failed bool, _ error) {
+	part, err := r.allowedPart(ctx, op, refused)
+	if err != nil {
+		return nil, true, err
+	}
+	answer := []byte(`{"data":{}}`)
+	if part.response != nil {
+		if answer, _, err = r.resolve(ctx, part, variables, out); err != nil {
+			return nil, true, err
+		}
+	}
+	parsed, err := astjson.ParseBytes(answer)
+	if err != nil {
+		return nil, true, fault.Internal(err)
+	}
+	response, err = r.completed(ctx, part, refused, parsed, nil)
+	return response, true, err
+}
+
+// completed renders the answer of a part, or of a subscription's event, with what
+// was refused. more are errors beside the answer's own.
+func (r *Router) completed(ctx context.Context, part *operation, refused *refusals, answer *astjson.Value, more []*astjson.Value) ([]byte, error) {
+	found := append(more, answer.GetArray("errors")...)
+	rest := []byte("null")
+	var denied []responseError
+	if data := answer.Get("data"); data != nil && data.Type() == astjson.TypeObject {
+		rest, denied = r.graph.rules.complete(part.whole, refused, data)
+	}
+	var errs []responseError
+	if len(found) > 0 {
+		for _, e := range r.clientErrors(ctx, found) {
+			if !below(e.Path, denied) { // a subgraph has refused it too
+				errs = append(errs, e)
+			}
+		}
+	}
+	errs = append(errs, denied...)
+	if len(errs) == 0 {
+		return append(append([]byte(`{"data":`), rest...), '}'), nil
+	}
+	for i := range errs {
+		if errs[i].Extensions.Code == fault.CodeInternal {
+			errs[i] = hidden(ctx, errs[i].Path)
+		}
+	}
+	encoded, err := json.Marshal(errs)
+	if err != nil {
+		return nil, fault.Internal(fmt.Errorf("errors of a response: %w", err))
+	}
+	return joined(encoded, rest), nil
+}
+
+func hidden(ctx context.Context, path json.RawMessage) responseError {
+	e := internalError(ctx)
+	e.Path = path
+	return e
+}
+
+// admittedTo tells what of a subscription is refused to the caller of ctx; it
+// fails where that is the subscription itself.
+func (r *Router) admittedTo(ctx context.Context, op *operation) (*refusals, error) {
+	refused, err := r.refused(ctx, op.rights)
+	if err != nil {
+		return nil, err
+	}
+	return refused, refused.err(op.trigger.rights)
+}

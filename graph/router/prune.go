@@ -1,0 +1,250 @@
+package router
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
+)
+
+// typeMarker is the alias of a __typename that tells what an object of several
+// possible types is. Clients cannot use it: its beginning is reserved.
+const typeMarker = reservedAlias + "_ts_type"
+
+// pruning writes an operation without the fields that are refused.
+type pruning struct {
+	rules  *rules
+	doc    *ast.Document
+	denied map[int]bool // requirements that are not fulfilled
+	out    strings.Builder
+}
+
+// prune returns the operation without what takes one of these requirements, and
+// with a typeMarker wherever an object may be of several types. The result is nil if nothing is left.
+// Fields of an interface that are refused for some of its types only become
+// fragments on the others.
+func prune(g *rules, doc *ast.Document, ids []int) (*ast.Document, error) {
+	p := &pruning{rules: g, doc: doc, denied: make(map[int]bool, len(ids))}
+	for _, id := range ids {
+		p.denied[id] = true
+	}
+	left := false
+	for _, node := range doc.RootNodes {
+		if node.Kind != ast.NodeKindOperationDefinition || !doc.OperationDefinitions[node.Ref].HasSelections {
+			continue
+		}
+		if err := p.head(node.Ref); err != nil {
+			return nil, err
+		}
+		operation := doc.OperationDefinitions[node.Ref]
+		body, err := p.set(operation.SelectionSet, g.possible[rootType(g.schema, operation.OperationType)])
+		if err != nil {
+			return nil, err
+		}
+		if left = body != ""; left {
+			p.out.WriteString("{" + body + "}")
+		}
+	}
+	if !left {
+		return nil, nil //nolint:nilnil // nothing is left
+	}
+	pruned, report := astparser.ParseGraphqlDocumentString(p.out.String())
+	if report.HasErrors() {
+		return nil, report
+	}
+	return &pruned, nil
+}
+
+// head writes what comes before the operation's selection set.
+func (p *pruning) head(operation int) error {
+	o := p.doc.OperationDefinitions[operation]
+	switch o.OperationType {
+	case ast.OperationTypeMutation:
+		p.out.WriteString("mutation ")
+	case ast.OperationTypeSubscription:
+		p.out.WriteString("subscription ")
+	default:
+		p.out.WriteString("query ")
+	}
+	p.out.WriteString(p.doc.OperationDefinitionNameString(operation))
+	if o.HasVariableDefinitions {
+		p.out.WriteString("(")
+		for _, ref := range o.VariableDefinitions.Refs {
+			p.out.WriteString("$" + p.doc.VariableDefinitionNameString(ref) + ": ")
+			if err := p.doc.PrintType(p.doc.VariableDefinitionType(ref), &p.out); err != nil {
+				return err
+			}
+			if p.doc.VariableDefinitionHasDefaultValue(ref) {
+				p.out.WriteString(" = ")
+				if err := p.doc.PrintValue(p.doc.VariableDefinitionDefaultValue(ref), &p.out); err != nil {
+					return err
+				}
+			}
+			p.out.WriteString(" ")
+		}
+		p.out.WriteString(")")
+	}
+	return nil
+}
+
+func (p *pruning) refused(ids []int) bool {
+	for _, id := range ids {
+		if p.denied[id] {
+			return true
+		}
+	}
+	return false
+}
+
+// set returns what is left of a selection set on objects of these types.
+func (p *pruning) set(set int, on []string) (string, error) {
+	var out strings.Builder
+	for _, ref := range p.doc.SelectionSets[set].SelectionRefs {
+		selection := p.doc.Selections[ref]
+		switch selection.Kind {
+		case ast.SelectionKindField:
+			if err := p.field(&out, selection.Ref, on); err != nil {
+				return "", err
+			}
+		case ast.SelectionKindInlineFragment:
+			inner, ok := p.doc.InlineFragmentSelectionSet(selection.Ref)
+			if !ok {
+				continue
+			}
+			condition := p.doc.InlineFragmentTypeConditionNameString(selection.Ref)
+			body, err := p.set(inner, p.rules.narrow(on, condition))
+			if err != nil {
+				return "", err
+			}
+			if body == "" {
+				continue
+			}
+			out.WriteString(" ...")
+			if condition != "" {
+				out.WriteString(" on " + condition)
+			}
+			out.WriteString(" {" + body + "}")
+		case ast.SelectionKindFragmentSpread: // normalization leaves none
+			return "", fmt.Errorf("fragment %s is not inlined", p.doc.FragmentSpreadNameString(selection.Ref))
+		}
+	}
+	return out.String(), nil
+}
+
+func (p *pruning) field(out *strings.Builder, field int, on []string) error {
+	name := p.doc.FieldNameString(field)
+	var open []string
+	for _, t := range on {
+		if !p.refused(p.rules.fields[coordinate{t, name}]) {
+			open = append(open, t)
+		}
+	}
+	if len(open) == len(on) {
+		return p.write(out, field, on)
+	}
+	for _, t := range open {
+		out.WriteString(" ... on " + t + " {")
+		if err := p.write(out, field, []string{t}); err != nil {
+			return err
+		}
+		out.WriteString("}")
+	}
+	return nil
+}
+
+// call writes a field without what is selected on it.
+func (p *pruning) call(out *strings.Builder, field int) error {
+	out.WriteByte(' ')
+	if p.doc.FieldAliasIsDefined(field) {
+		out.WriteString(p.doc.FieldAliasString(field) + ": ")
+	}
+	out.WriteString(p.doc.FieldNameString(field))
+	if p.doc.FieldHasArguments(field) {
+		if err := p.doc.PrintArguments(p.doc.FieldArguments(field), out); err != nil {
+			return err
+		}
+	}
+	for _, ref := range p.doc.FieldDirectives(field) {
+		out.WriteByte(' ')
+		if err := p.doc.PrintDirective(ref, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes a field that is not refused, and what is left below it.
+func (p *pruning) write(out *strings.Builder, field int, on []string) error {
+	if err := p.call(out, field); err != nil {
+		return err
+	}
+	set, ok := p.doc.FieldSelectionSet(field)
+	if !ok {
+		return nil
+	}
+	name := p.doc.FieldNameString(field)
+	if strings.HasPrefix(name, "__") { // introspection takes no rights field by field
+		return p.verbatim(out, set)
+	}
+	values := p.rules.values(on, name)
+	body, err := p.set(set, values)
+	if err != nil {
+		return err
+	}
+	if body == "" || len(values) != 1 || p.abstract(on, name) {
+		body += " " + typeMarker + ": __typename"
+	}
+	out.WriteString(" {" + body + "}")
+	return nil
+}
+
+// abstract reports whether the field's value may be declared as an interface or
+// union.
+func (p *pruning) abstract(on []string, field string) bool {
+	for _, t := range on {
+		if ref, ok := p.rules.types[coordinate{t, field}]; ok {
+			if name := p.rules.schema.ResolveTypeNameString(ref); !p.rules.isObject(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isObject reports whether a name is of an object type.
+func (g *rules) isObject(name string) bool {
+	possible := g.possible[name]
+	return len(possible) == 1 && possible[0] == name
+}
+
+// verbatim writes a selection set as it is.
+func (p *pruning) verbatim(out *strings.Builder, set int) error {
+	out.WriteString(" {")
+	for _, ref := range p.doc.SelectionSets[set].SelectionRefs {
+		selection := p.doc.Selections[ref]
+		switch selection.Kind {
+		case ast.SelectionKindField:
+			if err := p.call(out, selection.Ref); err != nil {
+				return err
+			}
+			if inner, ok := p.doc.FieldSelectionSet(selection.Ref); ok {
+				if err := p.verbatim(out, inner); err != nil {
+					return err
+				}
+			}
+		case ast.SelectionKindInlineFragment:
+			if inner, ok := p.doc.InlineFragmentSelectionSet(selection.Ref); ok {
+				out.WriteString(" ...")
+				if c := p.doc.InlineFragmentTypeConditionNameString(selection.Ref); c != "" {
+					out.WriteString(" on " + c)
+				}
+				if err := p.verbatim(out, inner); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	out.WriteString("}")
+	return nil
+}
