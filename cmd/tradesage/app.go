@@ -20,6 +20,7 @@ import (
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/auth"
 	"github.com/tradesage/tradesage/internal/mail"
+	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/session"
 	"github.com/tradesage/tradesage/internal/tenant"
 )
@@ -47,6 +48,8 @@ type app struct {
 	router   *router.Router  // where it is served
 	// streams is the router, for revocations, which are followed before it is made.
 	streams atomic.Pointer[router.Router]
+	// rights tells what callers may do.
+	rights *permission.Permissions
 	// local are the subgraphs of this process.
 	local   map[string]*subgraph.Server
 	mailbox *mail.Mailbox

@@ -116,7 +116,7 @@ func newWhole(t *testing.T) *whole {
 		local[name], w.subgraphs[name] = server, server
 	}
 	if w.router, err = router.New(t.Context(), router.Options{
-		Config: graph.Supergraph, Local: local, Authenticate: w.authenticate, Logger: quiet,
+		Config: graph.Supergraph, Local: local, Authenticate: w.authenticate, MissingScope: permissions.Lacks, Logger: quiet,
 	}); err != nil {
 		t.Fatal(err)
 	}

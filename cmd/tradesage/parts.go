@@ -29,6 +29,7 @@ import (
 // the logins of those alone, and starts what they do in the background.
 func (a *app) buildSubgraphs(ctx, background context.Context, m mode, who verification) error {
 	parts := a.config.Parts
+	a.rights = a.permissions(who.revocations)
 	if len(parts.subgraphs()) == 0 {
 		return a.follow(ctx, background, who)
 	}
@@ -40,7 +41,7 @@ func (a *app) buildSubgraphs(ctx, background context.Context, m mode, who verifi
 		Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck,
 		AllowMutations: who.revocations.AllowMutations, Logger: a.logger,
 	}
-	permissions := a.permissions(who.revocations)
+	permissions := a.rights
 	schemas := map[string]graphql.ExecutableSchema{}
 	work := []part{{"live events", hub.Run}} // begins when revocations are known
 	var users *user.Users
@@ -94,9 +95,14 @@ type part struct {
 	run  func(context.Context) error
 }
 
-// permissions answers what callers may do, from their tenants' own rows.
+// permissions answers what callers may do, from their tenants' own rows. A router
+// by itself has no logins that see those, and asks the platform.
 func (a *app) permissions(revocations *session.Revocations) *permission.Permissions {
-	permissions := permission.New(permission.Options{Store: a.db.Store(a.login()), Following: revocations.Healthy})
+	options := permission.Options{Store: a.db.Store(a.login()), Following: revocations.Healthy}
+	if len(a.config.Parts.subgraphs()) == 0 {
+		options.Platform = a.db.PlatformStore(a.login())
+	}
+	permissions := permission.New(options)
 	revocations.OnRevoked(func(r session.Revocation) {
 		if r.Kind == session.KindPermissions || r.Kind == session.KindUser {
 			permissions.Drop(r.Tenant, r.Subject)
@@ -146,7 +152,7 @@ var guarded = []string{
 func (a *app) buildRouter(background context.Context, m mode, who verification) error {
 	options := router.Options{
 		Config: graph.Supergraph, Local: map[string]router.LocalSubgraph{}, Remote: map[string]router.Remote{},
-		Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck,
+		Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck, MissingScope: a.rights.Lacks,
 		AllowMutations: who.revocations.AllowMutations, Streams: router.Streams{Origins: a.config.Origins},
 		Limits: router.Limits{Guarded: guarded}, FetchTimeout: a.config.Upstream.FetchTimeout,
 		Upstream:      a.config.Upstream.policy(),

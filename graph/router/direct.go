@@ -124,7 +124,7 @@ func (r *Router) respond(
 ) (response []byte, failed bool, _ error) {
 	r.slots <- struct{}{}
 	defer func() { <-r.slots }()
-	refused, err := r.refused(ctx, op.rights)
+	refused, err := r.refused(ctx, op)
 	if err != nil {
 		return nil, true, err
 	}

@@ -14,24 +14,31 @@ import (
 
 // plannedDocument returns what of an operation is planned, and notes in op what
 // that leaves to be done. It is nil where the caller may see nothing of it.
-func (r *Router) plannedDocument(op *operation, doc *ast.Document) (*ast.Document, error) {
+func (r *generation) plannedDocument(op *operation, doc *ast.Document) (*ast.Document, error) {
 	op.rights, _ = r.graph.rules.rightsOf(doc)
-	markers := op.kind == ast.OperationTypeSubscription && len(op.rights) > 0
-	if op.key.refused == "" && !markers {
+	part := op.key.refused != ""
+	if !part && (op.kind != ast.OperationTypeSubscription || len(op.rights) == 0) {
 		return copyDocument(doc)
 	}
-	op.whole = doc
 	ids, err := decodeIDs(op.key.refused)
 	if err != nil {
 		return nil, err
 	}
-	return prune(r.graph.rules, doc, ids)
+	pruned, marked, err := prune(r.graph.rules, doc, ids)
+	if err != nil {
+		return nil, err
+	}
+	if !part && !marked {
+		return copyDocument(doc)
+	}
+	op.whole = doc
+	return pruned, nil
 }
 
 // allowedPart returns the part of an operation that is left without what is
 // refused. It takes the same variables.
-func (r *Router) allowedPart(ctx context.Context, op *operation, refused *refusals) (*operation, error) {
-	key := op.key
+func (o *operation) allowedPart(ctx context.Context, refused *refusals) (*operation, error) {
+	r, key := o.from, o.key
 	key.refused = encodeIDs(refused.ids)
 	if found, ok := r.cache.GetIfPresent(key); ok {
 		r.metrics.hits.Inc()
@@ -49,7 +56,7 @@ func (r *Router) allowedPart(ctx context.Context, op *operation, refused *refusa
 func (r *Router) respondInPart(
 	ctx context.Context, op *operation, refused *refusals, variables *astjson.Value, out *bytes.Buffer,
 ) (response []byte, failed bool, _ error) {
-	part, err := r.allowedPart(ctx, op, refused)
+	part, err := op.allowedPart(ctx, refused)
 	if err != nil {
 		return nil, true, err
 	}
@@ -74,7 +81,7 @@ func (r *Router) completed(ctx context.Context, part *operation, refused *refusa
 	rest := []byte("null")
 	var denied []responseError
 	if data := answer.Get("data"); data != nil && data.Type() == astjson.TypeObject {
-		rest, denied = r.graph.rules.complete(part.whole, refused, data)
+		rest, denied = part.from.graph.rules.complete(part.whole, refused, data)
 	}
 	var errs []responseError
 	if len(found) > 0 {
@@ -109,7 +116,7 @@ func hidden(ctx context.Context, path json.RawMessage) responseError {
 // admittedTo tells what of a subscription is refused to the caller of ctx; it
 // fails where that is the subscription itself.
 func (r *Router) admittedTo(ctx context.Context, op *operation) (*refusals, error) {
-	refused, err := r.refused(ctx, op.rights)
+	refused, err := r.refused(ctx, op)
 	if err != nil {
 		return nil, err
 	}

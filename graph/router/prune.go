@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
@@ -17,43 +18,50 @@ type pruning struct {
 	rules  *rules
 	doc    *ast.Document
 	denied map[int]bool // requirements that are not fulfilled
+	// events says that what is read may come from the whole operation: markers are
+	// wherever any part of it may need one.
+	events bool
+	marked bool
 	out    strings.Builder
 }
 
 // prune returns the operation without what takes one of these requirements, and
-// with a typeMarker wherever an object may be of several types. The result is nil if nothing is left.
+// with a typeMarker wherever an object may be of several types or has nothing else
+// left. The result is nil if nothing is left, and marked whether there are markers.
 // Fields of an interface that are refused for some of its types only become
 // fragments on the others.
-func prune(g *rules, doc *ast.Document, ids []int) (*ast.Document, error) {
+func prune(g *rules, doc *ast.Document, ids []int) (_ *ast.Document, marked bool, _ error) {
 	p := &pruning{rules: g, doc: doc, denied: make(map[int]bool, len(ids))}
 	for _, id := range ids {
 		p.denied[id] = true
 	}
+	fail := func(err error) (*ast.Document, bool, error) { return nil, false, err }
 	left := false
 	for _, node := range doc.RootNodes {
 		if node.Kind != ast.NodeKindOperationDefinition || !doc.OperationDefinitions[node.Ref].HasSelections {
 			continue
 		}
 		if err := p.head(node.Ref); err != nil {
-			return nil, err
+			return fail(err)
 		}
 		operation := doc.OperationDefinitions[node.Ref]
+		p.events = operation.OperationType == ast.OperationTypeSubscription
 		body, err := p.set(operation.SelectionSet, g.possible[rootType(g.schema, operation.OperationType)])
 		if err != nil {
-			return nil, err
+			return fail(err)
 		}
 		if left = body != ""; left {
 			p.out.WriteString("{" + body + "}")
 		}
 	}
 	if !left {
-		return nil, nil //nolint:nilnil // nothing is left
+		return fail(nil)
 	}
 	pruned, report := astparser.ParseGraphqlDocumentString(p.out.String())
 	if report.HasErrors() {
-		return nil, report
+		return fail(report)
 	}
-	return &pruned, nil
+	return &pruned, p.marked, nil
 }
 
 // head writes what comes before the operation's selection set.
@@ -192,11 +200,32 @@ func (p *pruning) write(out *strings.Builder, field int, on []string) error {
 	if err != nil {
 		return err
 	}
-	if body == "" || len(values) != 1 || p.abstract(on, name) {
+	if body == "" || p.abstract(on, name) || p.events && p.emptiable(set, values) {
+		p.marked = true
 		body += " " + typeMarker + ": __typename"
 	}
 	out.WriteString(" {" + body + "}")
 	return nil
+}
+
+// emptiable reports whether some caller may see nothing of a selection set.
+func (p *pruning) emptiable(set int, on []string) bool {
+	for _, ref := range p.doc.SelectionSets[set].SelectionRefs {
+		selection := p.doc.Selections[ref]
+		switch selection.Kind {
+		case ast.SelectionKindField:
+			name := p.doc.FieldNameString(selection.Ref)
+			if slices.ContainsFunc(on, func(t string) bool { return len(p.rules.fields[coordinate{t, name}]) == 0 }) {
+				return false
+			}
+		case ast.SelectionKindInlineFragment:
+			inner, ok := p.doc.InlineFragmentSelectionSet(selection.Ref)
+			if ok && !p.emptiable(inner, p.rules.narrow(on, p.doc.InlineFragmentTypeConditionNameString(selection.Ref))) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // abstract reports whether the field's value may be declared as an interface or

@@ -42,8 +42,8 @@ func (d *refusals) reason(ids []int) *fault.Error {
 // refused tells which rights of an operation the caller of ctx does not have; nil
 // if none is missing, and then it has allocated nothing. It fails with UNAVAILABLE
 // where the caller's scopes cannot be told: then nothing may be fetched.
-func (r *Router) refused(ctx context.Context, rights []int) (*refusals, error) {
-	if len(rights) == 0 {
+func (r *Router) refused(ctx context.Context, op *operation) (*refusals, error) {
+	if len(op.rights) == 0 {
 		return nil, nil //nolint:nilnil // nothing is refused
 	}
 	var out *refusals
@@ -51,8 +51,8 @@ func (r *Router) refused(ctx context.Context, rights []int) (*refusals, error) {
 	if err != nil {
 		caller = nil
 	}
-	for _, id := range rights {
-		f, err := r.unfulfilled(ctx, caller, &r.graph.rules.list[id])
+	for _, id := range op.rights {
+		f, err := r.unfulfilled(ctx, caller, &op.from.graph.rules.list[id])
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +112,7 @@ func lackingScope(name string) *fault.Error {
 	return fault.Forbidden("this needs the permission " + name)
 }
 
-// errRefused is the error of a refusal as a stream's or a whole request's.
+// err is the error of a refusal as a stream's or a whole request's.
 func (d *refusals) err(ids []int) error {
 	if f := d.reason(ids); f != nil {
 		return f

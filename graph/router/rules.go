@@ -217,6 +217,9 @@ func readLists(doc *ast.Document, value ast.Value) (lists [][]string, _ error) {
 			}
 			all = append(all, doc.StringValueContentString(scope.Ref))
 		}
+		if len(all) == 0 {
+			return nil, fmt.Errorf("@%s has a list without scopes", directiveRequiresScopes)
+		}
 		lists = append(lists, all)
 	}
 	if len(lists) == 0 {

@@ -166,7 +166,7 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 	}
 	part := op
 	if refused != nil {
-		if part, err = r.allowedPart(ctx, op, refused); err != nil {
+		if part, err = op.allowedPart(ctx, refused); err != nil {
 			return nil, err
 		}
 	}

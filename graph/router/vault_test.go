@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/fault"
@@ -24,7 +23,7 @@ import (
 type vault struct {
 	accounts, files *subgraph
 	router          *router.Router
-	tenant          db.Tenant
+	as              identity.Caller // whose tenant all callers are of
 
 	mu     sync.Mutex
 	asked  int // how often scopes were asked for
@@ -38,9 +37,9 @@ func newVault(tb testing.TB, change func(*router.Options)) *vault {
 	tb.Helper()
 	v := &vault{
 		accounts: newSubgraph(tb, "vault", "accounts"), files: newSubgraph(tb, "vault", "files"),
-		tenant: dbtest.New(tb).Tenant(tb),
 		scopes: map[string][]string{}, ages: map[string]time.Duration{}, who: map[uuid.UUID]string{},
 	}
+	v.as.Tenant = dbtest.New(tb).Tenant(tb)
 	constant := func(value any) resolver {
 		return func(context.Context, object, object) (any, error) { return value, nil }
 	}
@@ -114,7 +113,7 @@ func (v *vault) authenticate(r *http.Request) (*identity.Caller, error) {
 		return nil, nil
 	}
 	c := &identity.Caller{
-		Subject: uuid.New(), Session: uuid.New(), Tenant: v.tenant,
+		Subject: uuid.New(), Session: uuid.New(), Tenant: v.as.Tenant,
 		AuthTime: time.Now().Add(-age), Expires: time.Now().Add(time.Hour),
 	}
 	v.who[c.Subject] = token

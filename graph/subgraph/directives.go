@@ -26,18 +26,15 @@ func Authenticated(ctx context.Context, _ any, next graphql.Resolver) (any, erro
 // refused with UNAUTHENTICATED.
 func RequiresScopes(permissions *permission.Permissions) func(context.Context, any, graphql.Resolver, [][]string) (any, error) {
 	return func(ctx context.Context, _ any, next graphql.Resolver, scopes [][]string) (any, error) {
-		held, err := permissions.Of(ctx)
-		if err != nil {
+		missing, err := permissions.Lacks(ctx, scopes)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		for _, all := range scopes {
-			if held.Missing(all...) == "" {
-				return next(ctx)
-			}
-		}
-		if len(scopes) == 0 {
+		case len(scopes) == 0:
 			return nil, fault.Forbidden("nobody may ask for this")
+		case missing != "":
+			return nil, permission.Lacking(missing)
 		}
-		return nil, permission.Lacking(held.Missing(scopes[0]...))
+		return next(ctx)
 	}
 }

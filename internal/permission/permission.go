@@ -69,6 +69,9 @@ func Load(ctx context.Context, q *tenantdb.Queries, subject uuid.UUID) (Set, err
 // Options are what New needs.
 type Options struct {
 	Store *db.Store
+	// Platform is asked in the place of Store, by a process that has no way into
+	// tenants' schemas.
+	Platform *db.PlatformStore
 	// Following reports whether this process hears of changes at the moment. While
 	// it does not, every question goes to the database. Nil is never.
 	Following func() bool
@@ -78,7 +81,7 @@ type Options struct {
 
 // Permissions answers what callers may do. It is safe for concurrent use.
 type Permissions struct {
-	store     *db.Store
+	load      func(context.Context, *identity.Caller) (Set, error)
 	following func() bool
 	clock     func() time.Time
 
@@ -103,7 +106,19 @@ func New(o Options) *Permissions {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	return &Permissions{store: o.Store, following: o.Following, clock: o.Clock, sets: map[uuid.UUID]map[uuid.UUID]kept{}}
+	load := func(ctx context.Context, caller *identity.Caller) (Set, error) {
+		return Load(ctx, o.Store.Tenant(caller.Tenant).Queries, caller.Subject)
+	}
+	if o.Platform != nil {
+		load = func(ctx context.Context, caller *identity.Caller) (Set, error) {
+			names, err := o.Platform.Platform().ListPermissionsOf(ctx, caller.Tenant.ID(), caller.Subject)
+			if err != nil {
+				return Set{}, fmt.Errorf("permissions of %s: %w", caller.Subject, err)
+			}
+			return NewSet(names...), nil
+		}
+	}
+	return &Permissions{load: load, following: o.Following, clock: o.Clock, sets: map[uuid.UUID]map[uuid.UUID]kept{}}
 }
 
 // Of returns what the caller may do. UNAUTHENTICATED without a caller,
@@ -122,7 +137,7 @@ func (p *Permissions) Of(ctx context.Context) (Set, error) {
 		return known.set, nil
 	}
 	return remember(ctx, p, caller, func() (Set, error) {
-		set, err := Load(ctx, p.store.Tenant(caller.Tenant).Queries, caller.Subject)
+		set, err := p.load(ctx, caller)
 		if err != nil {
 			return Set{}, err
 		}
@@ -142,6 +157,26 @@ func (p *Permissions) Require(ctx context.Context, name string) (*identity.Calle
 		return nil, Lacking(name)
 	}
 	return identity.FromContext(ctx)
+}
+
+// Lacks tells what the caller lacks of lists of permissions of which one must be
+// held whole: "" if nothing, else the first that is missing of the first list. It
+// fails like Of.
+func (p *Permissions) Lacks(ctx context.Context, anyOf [][]string) (missing string, err error) {
+	held, err := p.Of(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, all := range anyOf {
+		first := held.Missing(all...)
+		if first == "" {
+			return "", nil
+		}
+		if missing == "" {
+			missing = first
+		}
+	}
+	return missing, nil
 }
 
 // Lacking is the answer to a caller who does not hold a permission.

@@ -3,6 +3,7 @@ package permission_test
 import (
 	"context"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -209,4 +210,52 @@ func TestRememberWithinAnOperation(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.want(identity.NewContext(operation, caller), t, "somebody else", "")
+}
+
+// A process without logins into tenants' schemas asks the platform, and hears the
+// same.
+func TestThePlatformKnowsPermissions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.permissions = permission.New(permission.Options{Platform: f.DB.PlatformStore(db.ServiceRouter)})
+	in, other := f.Tenant(t), f.Tenant(t)
+	ctx, user := f.user(t, in)
+	for want, lists := range map[string][][]string{
+		"":             {{"users:manage"}, {"users:read", "roles:read"}},
+		"users:manage": {{"users:read", "users:manage"}, {"audit:read"}},
+	} {
+		if missing, err := f.permissions.Lacks(ctx, lists); err != nil || missing != want {
+			t.Errorf("%v: %q %v, want %q", lists, missing, err, want)
+		}
+	}
+	f.want(as(t, other, user), t, "in another tenant", fault.CodeForbidden)
+	f.want(as(t, in, uuid.New()), t, "another user", fault.CodeForbidden)
+	f.take(t, in, user)
+	f.want(ctx, t, "without roles", fault.CodeForbidden)
+	if _, err := f.permissions.Lacks(t.Context(), [][]string{{"users:read"}}); !fault.Is(err, fault.CodeUnauthenticated) {
+		t.Errorf("nobody: %v", err)
+	}
+}
+
+// The router learns names of permissions, and nothing else of a tenant; others do
+// not even learn those.
+func TestOnlyTheRouterAsksThePlatform(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	in := f.Tenant(t)
+	_, user := f.user(t, in)
+	for _, login := range []string{"svc_auth", "svc_tenant", "svc_user", "svc_session", "svc_relay", "svc_verify"} {
+		_, err := f.Connect(t, login).Exec(t.Context(), "SELECT platform.permissions_of($1, $2)", in.ID(), user)
+		if err == nil || !strings.Contains(err.Error(), "permission denied") {
+			t.Errorf("%s: %v", login, err)
+		}
+	}
+	conn := f.Connect(t, "svc_router")
+	var setting *string
+	if err := conn.QueryRow(t.Context(), "SELECT current_setting('app.tenant_id', true) FROM platform.permissions_of($1, $2) LIMIT 1", in.ID(), user).Scan(&setting); err != nil {
+		t.Fatal(err)
+	}
+	if setting != nil && *setting != "" {
+		t.Errorf("app.tenant_id is %q after the call", *setting)
+	}
 }
