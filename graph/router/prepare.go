@@ -54,8 +54,7 @@ type operation struct {
 	size size
 	cost *cost.Expression
 	key  planKey
-	key    planKey
-	from   *generation
+	from *generation
 	// rights are what a caller must fulfil for all of it, as indexes of the rules.
 	rights []int
 	// whole is set where the plan leaves something out or holds type markers: the
@@ -180,11 +179,11 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 		locate(&report, key.text, d.name)
 		return nil, reportError(report)
 	}
+	op := &operation{kind: d.kind, size: d.size, key: key, from: r, hash: xxhash.Sum64String(key.text + key.name + key.conditions + "\x00" + key.refused)}
 	var err error
 	if op.cost, err = r.compileCost(doc); err != nil {
 		return nil, err
 	}
-	op := &operation{kind: d.kind, size: d.size, key: key, from: r, hash: xxhash.Sum64String(key.text + key.name + key.conditions + "\x00" + key.refused)}
 	declared, err := readDeclared(r.graph.inputs, doc)
 	if err != nil {
 		return nil, err
