@@ -27,6 +27,7 @@ type (
 	}
 	dataSourceConfig struct {
 		ID            string            `json:"id"`
+		Kind          string            `json:"kind"`
 		RootNodes     []typeFields      `json:"rootNodes"`
 		ChildNodes    []typeFields      `json:"childNodes"`
 		CustomGraphQL graphQLSource     `json:"customGraphql"`

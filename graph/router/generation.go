@@ -24,12 +24,20 @@ type generation struct {
 	sources map[string]fetcher
 	// hasRemote is whether any subgraph needs the client's token passed on.
 	hasRemote bool
+	// superseded ends when another generation has taken the place of this one.
+	superseded context.Context
+	supersede  context.CancelFunc
 }
 
 // newGeneration loads a config. It fails on one that does not parse, on a local
 // subgraph that it does not name, and on a schema that uses the reserved alias
 // prefix.
-func (r *Router) newGeneration(ctx context.Context, config []byte, remote map[string]Remote) (*generation, error) {
+func (r *Router) newGeneration(ctx context.Context, config []byte, remote map[string]Remote) (_ *generation, err error) {
+	defer func() {
+		if p := recover(); p != nil { // the engine trusts what composition writes
+			err = fmt.Errorf("supergraph config: it cannot be loaded: %v", p)
+		}
+	}()
 	graph, err := loadSupergraph(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("supergraph config: %w", err)
@@ -39,7 +47,12 @@ func (r *Router) newGeneration(ctx context.Context, config []byte, remote map[st
 	if g.cache, err = newPlanCache(r.options.CacheSize); err != nil {
 		return nil, fmt.Errorf("plan cache: %w", err)
 	}
-	return g, g.openSources(remote)
+	g.superseded, g.supersede = context.WithCancel(context.WithoutCancel(ctx))
+	if err := g.openSources(remote); err != nil {
+		g.supersede()
+		return nil, err
+	}
+	return g, nil
 }
 
 // openSources makes a fetcher for each subgraph of the config.

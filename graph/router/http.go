@@ -222,7 +222,7 @@ func (x *exchange) run(ctx context.Context, request request) {
 		return
 	}
 	if x.stream {
-		x.serveStream(ctx, op, variables)
+		x.serveStream(ctx, op, variables, r.rebinding(op, request))
 		return
 	}
 	if op.trigger != nil {

@@ -28,6 +28,8 @@ type metrics struct {
 	sent, dropped prometheus.Counter
 	limited       *prometheus.CounterVec
 	refused       *prometheus.CounterVec
+	reloads       *prometheus.CounterVec
+	loaded        prometheus.Gauge
 	// The two series of nearly all requests, looked up once.
 	queriesOK, mutationsOK prometheus.Counter
 }
@@ -70,6 +72,12 @@ func newMetrics() *metrics {
 		Name: "tradesage_router_refused_total",
 		Help: "Demands of the schema that callers did not fulfil, by the code of the answer (UNAUTHENTICATED, FORBIDDEN, STEP_UP_REQUIRED).",
 	}, []string{"code"})
+	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tradesage_router_supergraph_reloads_total", Help: "Changed supergraphs by outcome: taken, refused.",
+	}, []string{"outcome"})
+	m.loaded = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tradesage_router_supergraph_loaded_timestamp_seconds", Help: "When the supergraph in force was loaded.",
+	})
 	m.queriesOK = m.requests.WithLabelValues("query", outcomeOK)
 	m.mutationsOK = m.requests.WithLabelValues("mutation", outcomeOK)
 	return m
@@ -90,6 +98,8 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 		registry.Register(m.sent),
 		registry.Register(m.dropped),
 		registry.Register(m.limited),
+		registry.Register(m.reloads),
+		registry.Register(m.loaded),
 	)
 }
 

@@ -54,6 +54,7 @@ type operation struct {
 	size size
 	cost *cost.Expression
 	key  planKey
+	// from is the generation that it was planned for.
 	from *generation
 	// rights are what a caller must fulfil for all of it, as indexes of the rules.
 	rights []int

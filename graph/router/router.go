@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -137,6 +138,8 @@ type Router struct {
 	resolver *resolve.Resolver
 	// current is the supergraph in force with all that depends on it.
 	current atomic.Pointer[generation]
+	// reloading is held while another one takes its place.
+	reloading sync.Mutex
 	// slots are taken by what runs.
 	slots   chan struct{}
 	log     *slog.Logger
@@ -187,6 +190,7 @@ func New(ctx context.Context, options Options) (*Router, error) {
 		return nil, err
 	}
 	r.current.Store(first)
+	r.metrics.loaded.SetToCurrentTime()
 	r.resolver = resolve.New(ctx, resolve.ResolverOptions{
 		MaxConcurrency:               options.MaxConcurrent,
 		PropagateSubgraphErrors:      true,

@@ -30,7 +30,7 @@ func (s *eventStream) end(reason *fault.Error) {
 
 // serveStream answers an operation with a stream: its results as events "next",
 // and "complete". What is refused before it runs is answered as without a stream.
-func (x *exchange) serveStream(ctx context.Context, op *operation, variables *astjson.Value) {
+func (x *exchange) serveStream(ctx context.Context, op *operation, variables *astjson.Value, again rebind) {
 	r := x.router
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func (x *exchange) serveStream(ctx context.Context, op *operation, variables *as
 	}
 	var beating sync.WaitGroup
 	beating.Go(func() { r.keepAlive(ctx, s, out) })
-	err = r.produce(ctx, op, variables, func(ctx context.Context) (context.Context, error) { return r.admitted(ctx, caller) }, out.Next)
+	err = r.produce(ctx, op, variables, again, func(ctx context.Context) (context.Context, error) { return r.admitted(ctx, caller) }, out.Next)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -79,9 +79,9 @@ func (x *exchange) serveStream(ctx context.Context, op *operation, variables *as
 }
 
 // produce runs an operation of any kind and hands its results to send.
-func (r *Router) produce(ctx context.Context, op *operation, variables *astjson.Value, admit admit, send func([]byte) error) error {
+func (r *Router) produce(ctx context.Context, op *operation, variables *astjson.Value, again rebind, admit admit, send func([]byte) error) error {
 	if op.trigger != nil {
-		return r.stream(ctx, op, variables, admit, send)
+		return r.stream(ctx, op, variables, again, admit, send)
 	}
 	ctx, err := admit(ctx)
 	if err != nil {

@@ -198,7 +198,7 @@ func (o *socketOperation) produce(ctx context.Context, payload []byte) (kind ast
 	if err != nil {
 		return kind, err
 	}
-	return op.kind, r.produce(ctx, op, variables, o.socket.admit, func(result []byte) error {
+	return op.kind, r.produce(ctx, op, variables, r.rebinding(op, request), o.socket.admit, func(result []byte) error {
 		return o.send(messageNext, result)
 	})
 }

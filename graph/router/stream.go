@@ -82,42 +82,59 @@ type admit func(context.Context) (context.Context, error)
 //
 // Nothing is shared between clients, not even between equal subscriptions of one
 // session: each has its own upstream, its own caller, and its own pace.
-func (r *Router) stream(ctx context.Context, op *operation, variables *astjson.Value, admit admit, send func([]byte) error) error {
-	first, err := admit(ctx)
-	if err != nil {
-		return err
-	}
-	if _, err := r.admittedTo(first, op); err != nil {
-		return err
-	}
-	query, input, err := r.triggerRequest(first, op, variables)
-	if err != nil {
-		return err
-	}
-	r.metrics.subscriptions.Inc()
-	defer r.metrics.subscriptions.Dec()
-	err = op.trigger.follower.follow(first, query, input, func(event []byte) error {
-		current, err := admit(ctx)
+//
+// again prepares the operation anew when another supergraph comes into force.
+func (r *Router) stream(ctx context.Context, op *operation, variables *astjson.Value, again rebind, admit admit, send func([]byte) error) error {
+	deliver := func(c *course, event []byte) error {
+		err := r.deliver(ctx, c, admit, event, send)
 		if err != nil {
-			r.metrics.dropped.Inc()
-			return err
-		}
-		result, err := r.resolveEvent(current, op, variables, event)
-		if err != nil {
-			r.metrics.dropped.Inc()
-			return err
-		}
-		if err := send(result); err != nil {
 			r.metrics.dropped.Inc()
 			return err
 		}
 		r.metrics.sent.Inc()
 		return nil
-	})
-	if ctx.Err() != nil {
-		return ctx.Err()
 	}
-	return err
+	r.metrics.subscriptions.Inc()
+	defer r.metrics.subscriptions.Dec()
+	var on *course
+	for {
+		first, err := admit(ctx)
+		if err != nil {
+			return err
+		}
+		if on == nil {
+			on, err = r.newCourse(first, op, variables)
+		}
+		if err == nil {
+			_, err = r.admittedTo(first, on.op)
+		}
+		if err != nil {
+			return err
+		}
+		err = r.follow(first, on, again, deliver)
+		var moved *movedError
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &moved):
+			on = moved.to
+		default:
+			return err
+		}
+	}
+}
+
+// deliver shows one event to the client, if the caller still counts.
+func (r *Router) deliver(ctx context.Context, c *course, admit admit, event []byte, send func([]byte) error) error {
+	current, err := admit(ctx)
+	if err != nil {
+		return err
+	}
+	result, err := r.resolveEvent(current, c.op, c.variables, event)
+	if err != nil {
+		return err
+	}
+	return send(result)
 }
 
 // triggerRequest renders what the trigger's subgraph is asked.

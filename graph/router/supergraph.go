@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,19 +35,15 @@ type supergraph struct {
 }
 
 func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
-	var file configFile
-	if err := json.Unmarshal(raw, &file); err != nil {
+	file, err := readConfig(raw)
+	if err != nil {
 		return nil, err
 	}
 	engine := &file.Engine
-	if engine.RouterSchema == "" || len(engine.DataSources) == 0 {
-		return nil, errors.New("it names no schema or no subgraph")
-	}
 	g := &supergraph{sdl: engine.ClientSchema, subgraphs: make(map[string]string, len(file.Subgraphs))}
 	if g.sdl == "" { // composition leaves it out when nothing is hidden
 		g.sdl = engine.RouterSchema
 	}
-	var err error
 	if g.router, err = parseSchema(engine.RouterSchema); err != nil {
 		return nil, fmt.Errorf("router schema: %w", err)
 	}

@@ -107,6 +107,12 @@ func (s *Subgraph) changed(from, to Circuit) {
 // State tells whether calls are let through, and since when.
 func (s *Subgraph) State() (Circuit, time.Time) { return s.breaker.current() }
 
+// Show brings the metrics up to date, where another way to the subgraph had them.
+func (s *Subgraph) Show() {
+	state, _ := s.breaker.current()
+	s.metrics.circuit.Set(float64(state))
+}
+
 // ErrCircuitOpen says that a call was not sent, because most of the last ones failed.
 var ErrCircuitOpen = errors.New("the circuit is open")
 
