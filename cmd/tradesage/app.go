@@ -75,6 +75,9 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 			a.close()
 		}
 	}()
+	if c.Supergraph.PublicOnly {
+		return a, a.buildRouter(background, m, verification{})
+	}
 	if err := c.checkKeys(); err != nil {
 		return nil, err
 	}

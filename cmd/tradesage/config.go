@@ -108,22 +108,32 @@ type config struct {
 	DrainDelay      time.Duration `env:"TRADESAGE_DRAIN_DELAY" default:"5s" help:"How long, after a signal to end, requests are still taken while /readyz answers 503 already, 0s to 5m: longer than a load balancer takes to notice. A second signal ends at once."`
 	DrainTime       time.Duration `env:"TRADESAGE_DRAIN_TIME" default:"10s" help:"How long requests that are under way may go on after that."`
 
-	Parts    servicesConfig `embed:""`
-	Upstream upstreamConfig `embed:""`
-	TLS      tlsConfig      `embed:""`
-	Database databaseConfig `embed:""`
-	Identity identityConfig `embed:""`
-	Mail     mailConfig     `embed:""`
+	Parts      servicesConfig   `embed:""`
+	Upstream   upstreamConfig   `embed:""`
+	Supergraph supergraphConfig `embed:""`
+	TLS        tlsConfig        `embed:""`
+	Database   databaseConfig   `embed:""`
+	Identity   identityConfig   `embed:""`
+	Mail       mailConfig       `embed:""`
 }
 
 // validate checks what the flags' own types do not, names the bad value and
 // fills in what follows from others.
 func (c *config) validate() error {
+	c.Parts.foreign = c.Supergraph.given()
 	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.validateOrigins()); err != nil {
 		return err
 	}
+	if err := c.Supergraph.validate(c.Parts); err != nil {
+		return err
+	}
 	if remote := c.Parts.remote(); len(remote) > 0 {
-		if err := errors.Join(c.Upstream.validate(), c.Upstream.knows(remote)); err != nil {
+		if err := c.Upstream.knows(remote); err != nil {
+			return err
+		}
+	}
+	if len(c.Parts.remote()) > 0 || c.Supergraph.given() {
+		if err := c.Upstream.validate(); err != nil {
 			return err
 		}
 	}
@@ -143,7 +153,7 @@ func (c *config) validate() error {
 	if c.Identity.Issuer == "" {
 		c.Identity.Issuer = c.PublicURL
 	}
-	if c.RedisURL == "" {
+	if c.RedisURL == "" && !c.Supergraph.PublicOnly {
 		return errors.New("TRADESAGE_REDIS_URL: must be set, as redis://host:6379/0")
 	}
 	if c.Blanks < 0 || c.Blanks > 1000 {

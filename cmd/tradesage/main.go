@@ -47,16 +47,10 @@ func main() {
 }
 
 func run(args []string) error {
-	// The first signal asks for an orderly end; a second one ends at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-
 	var cli commands
 	parser, err := kong.New(&cli,
 		kong.Name("tradesage"),
-		kong.Description("The backend of a multi-tenant trading platform: one federated GraphQL API."),
-		kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.Description("The backend of a multi-tenant trading platform: one federated GraphQL API."))
 	if err != nil {
 		return err
 	}
@@ -64,9 +58,24 @@ func run(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%w (tradesage --help lists commands and flags)", err)
 	}
+	// The first signal asks for an orderly end; a second one ends at once.
+	ctx, stop := signal.NotifyContext(context.Background(), endsWith(cli.Serve.Config)...)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil // asked to end
 	}
 	return err
+}
+
+// endsWith are the signals that end the program. A hangup has another meaning where
+// there is a file to read again.
+func endsWith(c config) []os.Signal {
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !c.Supergraph.given() {
+		ends = append(ends, syscall.SIGHUP)
+	}
+	return ends
 }

@@ -152,11 +152,14 @@ var guarded = []string{
 func (a *app) buildRouter(background context.Context, m mode, who verification) error {
 	options := router.Options{
 		Config: graph.Supergraph, Local: map[string]router.LocalSubgraph{}, Remote: map[string]router.Remote{},
-		Authenticate: authenticate(who.verifier), Recheck: who.verifier.Recheck, MissingScope: a.rights.Lacks,
-		AllowMutations: who.revocations.AllowMutations, Streams: router.Streams{Origins: a.config.Origins},
-		Limits: router.Limits{Guarded: guarded}, FetchTimeout: a.config.Upstream.FetchTimeout,
+		Streams: router.Streams{Origins: a.config.Origins},
+		Limits:  router.Limits{Guarded: guarded}, FetchTimeout: a.config.Upstream.FetchTimeout,
 		Upstream:      a.config.Upstream.policy(),
 		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry,
+	}
+	if !a.config.Supergraph.PublicOnly {
+		options.Authenticate, options.Recheck = authenticate(who.verifier), who.verifier.Recheck
+		options.AllowMutations, options.MissingScope = who.revocations.AllowMutations, a.rights.Lacks
 	}
 	for name, local := range a.local {
 		options.Local[name] = local
@@ -171,8 +174,15 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 		}
 		a.checks = append(a.checks, a.remoteCheck(name, way))
 	}
+	file, err := a.openFile(&options)
+	if err != nil {
+		return err
+	}
 	if a.router, err = router.New(background, options); err != nil {
 		return fmt.Errorf("router: %w", err)
+	}
+	if file != nil {
+		a.run(background, "supergraph file", file.run)
 	}
 	a.streams.Store(a.router)
 	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: a.config.Introspection, Accounts: m.accounts()}); err != nil {

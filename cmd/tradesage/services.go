@@ -37,6 +37,9 @@ type servicesConfig struct {
 	TenantURL  string `name:"tenant-url" env:"TRADESAGE_TENANT_URL" help:"Where the router finds tenant."`
 	UserURL    string `name:"user-url" env:"TRADESAGE_USER_URL" help:"Where the router finds user."`
 
+	// foreign is whether the supergraph is a file's: then all means the router alone.
+	foreign bool `kong:"-"`
+
 	Certs string `name:"service-certs" env:"TRADESAGE_SERVICE_CERTS" type:"path" help:"Folder with ca.crt and the certificate and key of each service of this process, as tradesage certs makes it. With it services speak TLS 1.3 with certificates on both sides; without it they stay on this machine. Changed files are taken up within a second."`
 }
 
@@ -46,6 +49,9 @@ func (c servicesConfig) all() bool { return len(c.served()) == len(processes) }
 // served are the services of this process.
 func (c servicesConfig) served() []string {
 	if slices.Equal(c.Services, []string{"all"}) || len(c.Services) == 0 {
+		if c.foreign {
+			return []string{serviceRouter}
+		}
 		return processes
 	}
 	return c.Services
@@ -66,9 +72,10 @@ func (c servicesConfig) subgraphs() []string {
 	return slices.DeleteFunc(slices.Clone(c.served()), func(s string) bool { return s == serviceRouter })
 }
 
-// remote are the subgraphs that the router of this process calls elsewhere.
+// remote are the subgraphs that the router of this process calls elsewhere; those of
+// a supergraph file are not among them.
 func (c servicesConfig) remote() []string {
-	if !c.serves(serviceRouter) {
+	if !c.serves(serviceRouter) || c.foreign {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(subgraphNames), c.serves)

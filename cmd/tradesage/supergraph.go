@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/tradesage/tradesage/graph"
+	"github.com/tradesage/tradesage/graph/router"
+	"github.com/tradesage/tradesage/graph/upstream"
+)
+
+// supergraphConfig puts another supergraph in the place of the one compiled in.
+type supergraphConfig struct {
+	File        string            `name:"supergraph" env:"TRADESAGE_SUPERGRAPH" type:"path" help:"Serve this composed supergraph, an execution config as wgc router compose writes it, in place of the one compiled in. A changed file is taken up within two seconds, or at once with SIGHUP, without dropping a request. TRADESAGE_SERVICES=all is the router alone then; services of this process are named."`
+	URLs        map[string]string `name:"subgraph-urls" env:"TRADESAGE_SUBGRAPH_URLS" mapsep:"," placeholder:"NAME=URL,…" help:"With TRADESAGE_SUPERGRAPH: where subgraphs are, as products=https://products.internal/graphql, where that is not the routing URL in the file."`
+	CA          string            `name:"subgraph-ca" env:"TRADESAGE_SUBGRAPH_CA" type:"path" help:"With TRADESAGE_SUPERGRAPH: PEM file with the certificates that subgraphs' may be signed by; the system's if empty."`
+	Connections int               `name:"subgraph-connections" env:"TRADESAGE_SUBGRAPH_CONNECTIONS" default:"256" help:"With TRADESAGE_SUPERGRAPH: most connections to one host over HTTP/1.1, 1 to 10000; over HTTP/2 one carries many calls."`
+	Plaintext   bool              `name:"subgraph-plaintext" env:"TRADESAGE_SUBGRAPH_PLAINTEXT" help:"With TRADESAGE_SUPERGRAPH: call subgraphs of other machines over http:// too, where the network protects what passes, tokens included."`
+	PublicOnly  bool              `name:"public-only" env:"TRADESAGE_PUBLIC_ONLY" help:"With TRADESAGE_SUPERGRAPH: nobody signs in here, so that no database and no Redis are needed. What the schema keeps for those who are signed in is refused. Tokens are passed on unread to the subgraphs, which check them."`
+}
+
+// given is whether there is a file.
+func (c supergraphConfig) given() bool { return c.File != "" }
+
+func (c supergraphConfig) validate(parts servicesConfig) error {
+	if !c.given() {
+		return c.needsFile()
+	}
+	if !parts.serves(serviceRouter) {
+		return errors.New("TRADESAGE_SUPERGRAPH: this process serves no router; see TRADESAGE_SERVICES")
+	}
+	if c.PublicOnly && len(parts.subgraphs()) > 0 {
+		return fmt.Errorf("TRADESAGE_PUBLIC_ONLY: %s of this process need sign-in and a database", strings.Join(parts.subgraphs(), ", "))
+	}
+	if c.Connections < 1 || c.Connections > 10_000 {
+		return fmt.Errorf("TRADESAGE_SUBGRAPH_CONNECTIONS: %d is not between 1 and 10000", c.Connections)
+	}
+	if _, err := c.roots(); err != nil {
+		return err
+	}
+	_, composition, err := c.read()
+	if err != nil {
+		return err
+	}
+	_, err = c.addresses(composition, parts)
+	return err
+}
+
+// needsFile refuses settings that would do nothing.
+func (c supergraphConfig) needsFile() error {
+	for _, s := range []struct {
+		setting string
+		set     bool
+	}{
+		{"TRADESAGE_SUBGRAPH_URLS", len(c.URLs) > 0}, {"TRADESAGE_SUBGRAPH_CA", c.CA != ""},
+		{"TRADESAGE_SUBGRAPH_PLAINTEXT", c.Plaintext}, {"TRADESAGE_PUBLIC_ONLY", c.PublicOnly},
+	} {
+		if s.set {
+			return fmt.Errorf("%s: needs TRADESAGE_SUPERGRAPH", s.setting)
+		}
+	}
+	return nil
+}
+
+// read returns the supergraph to serve.
+func (c supergraphConfig) read() ([]byte, router.Composition, error) {
+	if !c.given() {
+		composition, err := router.ReadComposition(graph.Supergraph)
+		return graph.Supergraph, composition, err
+	}
+	text, err := os.ReadFile(c.File)
+	if err != nil {
+		return nil, router.Composition{}, fmt.Errorf("TRADESAGE_SUPERGRAPH: %w", err)
+	}
+	composition, err := router.ReadComposition(text)
+	if err != nil {
+		return nil, composition, fmt.Errorf("TRADESAGE_SUPERGRAPH: %s: %w", c.File, err)
+	}
+	return text, composition, nil
+}
+
+// addresses returns where each subgraph of the file is that this process does not
+// serve, or says which setting is wrong.
+func (c supergraphConfig) addresses(composition router.Composition, parts servicesConfig) (map[string]string, error) {
+	for _, name := range sortedKeys(c.URLs) {
+		if _, ok := composition.URLs[name]; !ok {
+			return nil, fmt.Errorf("TRADESAGE_SUBGRAPH_URLS: the supergraph has no subgraph %q, only %s", name, strings.Join(sortedKeys(composition.URLs), ", "))
+		}
+	}
+	for _, name := range parts.subgraphs() {
+		if _, ok := composition.URLs[name]; !ok {
+			return nil, fmt.Errorf("TRADESAGE_SERVICES: the supergraph has no subgraph %q", name)
+		}
+	}
+	out := map[string]string{}
+	for _, name := range sortedKeys(composition.URLs) {
+		if slices.Contains(parts.subgraphs(), name) {
+			continue
+		}
+		from, at := "TRADESAGE_SUBGRAPH_URLS: "+name, c.URLs[name]
+		if at == "" {
+			from, at = fmt.Sprintf("TRADESAGE_SUPERGRAPH: the routing URL of %s (TRADESAGE_SUBGRAPH_URLS sets another)", name), composition.URLs[name]
+		}
+		u, err := url.Parse(at)
+		switch {
+		case err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https":
+			return nil, fmt.Errorf("%s: %q is not a URL as https://host/graphql", from, at)
+		case u.Scheme == "http" && !c.Plaintext && !loopback(u.Hostname()):
+			return nil, fmt.Errorf("%s: %s is another machine: use https://, or set TRADESAGE_SUBGRAPH_PLAINTEXT", from, u.Hostname())
+		}
+		out[name] = at
+	}
+	return out, nil
+}
+
+// roots are the authorities of subgraphs' certificates; nil means the system's.
+func (c supergraphConfig) roots() (*x509.CertPool, error) {
+	if c.CA == "" {
+		return nil, nil //nolint:nilnil // nil is the system's, as in crypto/tls
+	}
+	text, err := os.ReadFile(c.CA)
+	if err != nil {
+		return nil, fmt.Errorf("TRADESAGE_SUBGRAPH_CA: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("TRADESAGE_SUBGRAPH_CA: %s holds no certificate in PEM", c.CA)
+	}
+	return roots, nil
+}
+
+// foreign reaches the subgraphs of a supergraph that was given as a file.
+type foreign struct {
+	config config
+	way    http.RoundTripper
+}
+
+func newForeign(c config) (*foreign, error) {
+	roots, err := c.Supergraph.roots()
+	if err != nil {
+		return nil, err
+	}
+	pool := upstream.Pool{Connections: c.Supergraph.Connections, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	return &foreign{c, pool.Transport()}, nil
+}
+
+// remotes says how each subgraph of a composition is called.
+func (f *foreign) remotes(composition router.Composition) (map[string]router.Remote, error) {
+	addresses, err := f.config.Supergraph.addresses(composition, f.config.Parts)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.config.Upstream.knows(sortedKeys(addresses)); err != nil {
+		return nil, err
+	}
+	out := make(map[string]router.Remote, len(addresses))
+	for name, at := range addresses {
+		out[name] = router.Remote{URL: at, Transport: f.way, Timeout: f.config.Upstream.FetchTimeouts[name]}
+	}
+	return out, nil
+}
+
+// openFile gives the router's options the supergraph of the configured file, if
+// there is one, and returns what follows its changes.
+func (a *app) openFile(options *router.Options) (*supergraphFile, error) {
+	if !a.config.Supergraph.given() {
+		return nil, nil //nolint:nilnil // what is compiled in does not change
+	}
+	foreign, err := newForeign(a.config)
+	if err != nil {
+		return nil, err
+	}
+	text, composition, err := a.config.Supergraph.read()
+	if err != nil {
+		return nil, err
+	}
+	if options.Remote, err = foreign.remotes(composition); err != nil {
+		return nil, err
+	}
+	options.Config = text
+	file := newSupergraphFile(a, foreign, text)
+	a.checks = append(a.checks, check{"supergraph", file.check, dispensable}, check{"subgraphs", a.circuitCheck, dispensable})
+	return file, nil
+}
+
+// circuitCheck names the subgraphs that are not called at the moment.
+func (a *app) circuitCheck(context.Context) ([]string, error) {
+	var missing []string
+	circuits := a.router.Circuits()
+	for _, name := range sortedKeys(circuits) {
+		if circuits[name] != upstream.Closed {
+			missing = append(missing, fmt.Sprintf("the circuit of %s is %s", name, circuits[name]))
+		}
+	}
+	return missing, nil
+}
