@@ -44,6 +44,9 @@ type Config struct {
 	// Observe is told of the text of each statement, from many goroutines: tests
 	// count them with it. Nil tells nobody.
 	Observe func(sql string)
+	// Trace makes a span of each statement in a request that is traced
+	// (OpenTelemetry): it has the statement's name and text, never its arguments.
+	Trace bool
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
 }
@@ -92,8 +95,8 @@ func Open(config Config) (*DB, error) {
 	default:
 		return nil, fmt.Errorf("database pooler %q: must be empty or %q", config.Pooler, PoolerTransaction)
 	}
-	if config.Observe != nil {
-		base.ConnConfig.Tracer = observer(config.Observe)
+	if config.Observe != nil || config.Trace {
+		base.ConnConfig.Tracer = observer{config.Observe}
 	}
 	base.MinConns = 0
 	base.MaxConnIdleTime = 5 * time.Minute

@@ -22,6 +22,7 @@ import (
 	"github.com/tradesage/tradesage/internal/mail"
 	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/session"
+	"github.com/tradesage/tradesage/internal/telemetry"
 	"github.com/tradesage/tradesage/internal/tenant"
 )
 
@@ -56,6 +57,7 @@ type app struct {
 	// playground is where people try the API, console where they work.
 	playground, console http.Handler
 	checks              []check
+	tracing             *telemetry.Tracing
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -81,6 +83,10 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	if err := c.checkKeys(); err != nil {
 		return nil, err
 	}
+	if a.tracing, err = c.Observing.tracing(ctx, c.Parts.named(), logger); err != nil {
+		return nil, err
+	}
+	c.Database.traced = a.tracing != nil
 	if a.db, err = c.Database.open(logger); err != nil {
 		return nil, err
 	}
@@ -105,6 +111,9 @@ func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, 
 	}
 	return a, nil
 }
+
+// tracesWithin bounds the sending of the last traces.
+const tracesWithin = 2 * time.Second
 
 // login is the one with which this process asks what every process asks.
 func (a *app) login() db.Service {
@@ -179,6 +188,11 @@ func (a *app) close() {
 	}
 	if a.db != nil {
 		a.db.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tracesWithin)
+	defer cancel()
+	if err := a.tracing.Close(ctx); err != nil {
+		a.logger.Warn("the last traces are lost", "error", err)
 	}
 }
 

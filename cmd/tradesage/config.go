@@ -24,6 +24,9 @@ type databaseConfig struct {
 	ConnsPerShard   int32     `name:"database-conns-per-shard" env:"TRADESAGE_DATABASE_CONNS_PER_SHARD" default:"2" help:"Most connections of each shard login."`
 	ConnsPerService int32     `name:"database-conns-per-service" env:"TRADESAGE_DATABASE_CONNS_PER_SERVICE" default:"4" help:"Most connections of each service login."`
 	Pooler          db.Pooler `name:"database-pooler" env:"TRADESAGE_DATABASE_POOLER" enum:",transaction" default:"" help:"Set to transaction behind PgBouncer in transaction mode."`
+
+	// traced is whether statements are part of traces.
+	traced bool
 }
 
 // secret decodes the secret and says which setting is wrong.
@@ -37,7 +40,7 @@ func (c databaseConfig) open(logger *slog.Logger) (*db.DB, error) {
 	}
 	options := db.Config{
 		URL: c.URL, Pooler: c.Pooler, Logger: logger,
-		ConnsPerShard: c.ConnsPerShard, ConnsPerService: c.ConnsPerService,
+		ConnsPerShard: c.ConnsPerShard, ConnsPerService: c.ConnsPerService, Trace: c.traced,
 	}
 	if c.CredentialsFile != "" {
 		given, err := c.credentials()
@@ -115,13 +118,15 @@ type config struct {
 	Database   databaseConfig   `embed:""`
 	Identity   identityConfig   `embed:""`
 	Mail       mailConfig       `embed:""`
+
+	Observing observingConfig `embed:""`
 }
 
 // validate checks what the flags' own types do not, names the bad value and
 // fills in what follows from others.
 func (c *config) validate() error {
 	c.Parts.foreign = c.Supergraph.given()
-	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.validateOrigins()); err != nil {
+	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.Observing.validate(), c.validateOrigins()); err != nil {
 		return err
 	}
 	if err := c.Supergraph.validate(c.Parts); err != nil {

@@ -33,6 +33,8 @@ type devCommand struct {
 	LogLevel      string `env:"TRADESAGE_LOG_LEVEL" enum:"debug,info,warn,error" default:"warn" help:"Least level that is logged: debug, info, warn or error."`
 
 	Origins []string `name:"origin" env:"TRADESAGE_ORIGINS" help:"Origins, beside this one's own, whose pages may use the API, as http://localhost:5173."`
+
+	Observing observingConfig `embed:""`
 }
 
 const (
@@ -46,7 +48,7 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	out := &steps{w: os.Stdout, began: time.Now()}
 	c := config{
 		Listen: d.Listen, MetricsListen: d.MetricsListen, LogLevel: d.LogLevel, LogFormat: "text",
-		Introspection: true, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins,
+		Introspection: true, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins, Observing: d.Observing,
 		Identity: identityConfig{Audience: "tradesage", AccessTTL: 15 * time.Minute, SessionTTL: 720 * time.Hour},
 	}
 	if err := c.validateOrigins(); err != nil {

@@ -10,6 +10,7 @@ import (
 func Seed(ctx context.Context, environment map[string]string) error {
 	c := config{
 		Listen: "127.0.0.1:8001", RedisURL: environment["TRADESAGE_REDIS_URL"], DrainTime: time.Second,
+		Observing: observingConfig{MetricsTenants: 1, MetricsOperation: 1},
 		Database: databaseConfig{
 			URL: environment["TRADESAGE_DATABASE_URL"], Secret: environment["TRADESAGE_DATABASE_SECRET"], ConnsPerShard: 1, ConnsPerService: 2,
 		},

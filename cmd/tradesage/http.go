@@ -156,7 +156,8 @@ func (a *app) publicHandler(ready http.Handler) http.Handler {
 		mux.HandleFunc("GET /dev/mail", a.mailbox.ServeHTML)
 		mux.HandleFunc("GET /dev/mail.json", a.mailbox.ServeJSON)
 	}
-	return telemetry.Middleware(a.logger, edge(origin.Handler(a.config.Origins, http.HandlerFunc(foreignPage), compressed(mux))))
+	return a.tracing.Handler(false,
+		telemetry.Middleware(a.logger, edge(origin.Handler(a.config.Origins, http.HandlerFunc(foreignPage), compressed(mux)))))
 }
 
 // foreignPage answers what the page of an origin that is not allowed has a browser
@@ -212,5 +213,5 @@ func (a *app) serviceHandler(service *subgraph.Server, ready http.Handler) http.
 	mux.HandleFunc("GET /healthz", live)
 	mux.HandleFunc("GET /health", live)
 	mux.Handle("GET /readyz", ready)
-	return telemetry.Middleware(a.logger, mux)
+	return a.tracing.Handler(true, telemetry.Middleware(a.logger, mux))
 }

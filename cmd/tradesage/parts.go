@@ -155,7 +155,7 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 		Streams: router.Streams{Origins: a.config.Origins},
 		Limits:  router.Limits{Guarded: guarded}, FetchTimeout: a.config.Upstream.FetchTimeout,
 		Upstream:      a.config.Upstream.policy(),
-		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry,
+		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry, Observing: a.config.Observing.router(),
 	}
 	if !a.config.Supergraph.PublicOnly {
 		options.Authenticate, options.Recheck = authenticate(who.verifier), who.verifier.Recheck

@@ -46,6 +46,14 @@ type servicesConfig struct {
 // all is whether this process serves everything, so that nothing else is needed.
 func (c servicesConfig) all() bool { return len(c.served()) == len(processes) }
 
+// named is how the process is called.
+func (c servicesConfig) named() []string {
+	if c.all() {
+		return []string{"all"}
+	}
+	return c.served()
+}
+
 // served are the services of this process.
 func (c servicesConfig) served() []string {
 	if slices.Equal(c.Services, []string{"all"}) || len(c.Services) == 0 {

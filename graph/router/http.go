@@ -17,6 +17,7 @@ import (
 
 	"github.com/wundergraph/astjson"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/internal/fault"
@@ -47,7 +48,8 @@ type exchange struct {
 	w      http.ResponseWriter
 	media  string
 	start  time.Time
-	kind   ast.OperationType
+	// op is what runs, once it is known.
+	op *operation
 	// stream is whether the results go out as server-sent events.
 	stream bool
 	// get is whether the request is a GET, which runs queries only.
@@ -208,9 +210,11 @@ func (x *exchange) readBody(req *http.Request, class *class, into *bytes.Buffer)
 // run prepares and runs an operation and writes its response.
 func (x *exchange) run(ctx context.Context, request request) {
 	r := x.router
+	ctx, span := telemetry.Span(ctx, "operation")
+	defer span.End()
 	op, variables, err := r.bind(ctx, request)
 	if op != nil {
-		x.kind = op.kind
+		x.op = op
 		if x.get && op.kind != ast.OperationTypeQuery {
 			x.w.Header().Set("Allow", http.MethodPost)
 			x.refuse(ctx, http.StatusMethodNotAllowed, outcomeInvalid, fault.InvalidInput("query", "only queries are served by GET; send it with POST"))
@@ -242,7 +246,7 @@ func (x *exchange) run(ctx context.Context, request request) {
 	if failed {
 		outcome = outcomeErrors
 	}
-	x.write(http.StatusOK, outcome, response)
+	x.write(ctx, http.StatusOK, outcome, response)
 }
 
 // bind prepares a request's operation and its variables. The operation is
@@ -302,7 +306,7 @@ func (x *exchange) refuse(ctx context.Context, status int, outcome string, err e
 	if f, ok := fault.As(err); ok && f.RetryAfter > 0 {
 		x.w.Header().Set("Retry-After", strconv.Itoa(seconds(f.RetryAfter)))
 	}
-	x.write(status, outcome, x.router.errorsOnly(ctx, err))
+	x.write(ctx, status, outcome, x.router.errorsOnly(ctx, err))
 }
 
 // errorsOnly renders a response of errors without data.
@@ -316,8 +320,8 @@ func (r *Router) errorsOnly(ctx context.Context, err error) []byte {
 	return body
 }
 
-func (x *exchange) write(status int, outcome string, body []byte) {
-	x.router.metrics.observe(x.kind, outcome, x.start)
+func (x *exchange) write(ctx context.Context, status int, outcome string, body []byte) {
+	x.ended(ctx, outcome)
 	header := x.w.Header()
 	header["Content-Type"] = contentTypes[x.media]
 	header["X-Content-Type-Options"] = noSniff
@@ -325,6 +329,13 @@ func (x *exchange) write(status int, outcome string, body []byte) {
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(status)
 	_, _ = x.w.Write(body) // a client that is gone needs no answer
+}
+
+// ended tells of the exchange's operation.
+func (x *exchange) ended(ctx context.Context, outcome string) {
+	x.router.observe(ctx, x.op, outcome, x.start)
+	x.router.record(ctx, x.op, outcome)
+	describe(ctx, trace.SpanFromContext(ctx), x.op, outcome)
 }
 
 var (

@@ -30,11 +30,14 @@ type metrics struct {
 	refused       *prometheus.CounterVec
 	reloads       *prometheus.CounterVec
 	loaded        prometheus.Gauge
+	operations    *operationSeries
+	tenants       *tenantSeries
+	fetches       *prometheus.HistogramVec
 	// The two series of nearly all requests, looked up once.
 	queriesOK, mutationsOK prometheus.Counter
 }
 
-func newMetrics() *metrics {
+func newMetrics(o Observing) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tradesage_router_requests_total",
@@ -78,6 +81,12 @@ func newMetrics() *metrics {
 	m.loaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "tradesage_router_supergraph_loaded_timestamp_seconds", Help: "When the supergraph in force was loaded.",
 	})
+	m.operations, m.tenants = newOperationSeries(o.Operations), newTenantSeries(o.Tenants, time.Now)
+	m.fetches = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "tradesage_router_fetch_seconds",
+		Help:    "Time of one fetch from a subgraph, retries included, by subgraph.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+	}, []string{"subgraph"})
 	m.queriesOK = m.requests.WithLabelValues("query", outcomeOK)
 	m.mutationsOK = m.requests.WithLabelValues("mutation", outcomeOK)
 	return m
@@ -100,12 +109,16 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 		registry.Register(m.limited),
 		registry.Register(m.reloads),
 		registry.Register(m.loaded),
+		registry.Register(m.operations.vec),
+		registry.Register(m.tenants.requests),
+		registry.Register(m.tenants.seconds),
+		registry.Register(m.fetches),
 	)
 }
 
-func (m *metrics) observe(kind ast.OperationType, outcome string, start time.Time) {
+func (m *metrics) observe(kind ast.OperationType, outcome string, took time.Duration) {
 	if kind != ast.OperationTypeSubscription { // whose responses come for hours
-		m.duration.Observe(time.Since(start).Seconds())
+		m.duration.Observe(took.Seconds())
 	}
 	switch {
 	case kind == ast.OperationTypeQuery && outcome == outcomeOK:

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wundergraph/astjson"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
@@ -23,6 +25,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/cost"
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
 // planKey finds a prepared operation. Variables other than those of @skip and
@@ -50,6 +53,9 @@ type operation struct {
 	// direct is set where the engine is not needed.
 	direct *direct
 	hash   uint64
+	// name is the client's name for it, id its hash in digits.
+	name, id string
+	took     prometheus.Observer
 	// size and cost are what the operation asks for.
 	size size
 	cost *cost.Expression
@@ -139,6 +145,8 @@ func (r *generation) prepare(ctx context.Context, text, name string, vars *astjs
 func (r *generation) load(ctx context.Context, key planKey) (*entry, error) {
 	return r.cache.Get(ctx, key, otter.LoaderFunc[planKey, *entry](
 		func(ctx context.Context, key planKey) (e *entry, err error) {
+			_, span := telemetry.Span(ctx, "plan")
+			defer span.End()
 			defer func() {
 				if p := recover(); p != nil {
 					e, err = nil, fault.Internal(fmt.Errorf("panic while planning: %v\n%s", p, debug.Stack()))
@@ -180,7 +188,12 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 		locate(&report, key.text, d.name)
 		return nil, reportError(report)
 	}
-	op := &operation{kind: d.kind, size: d.size, key: key, from: r, hash: xxhash.Sum64String(key.text + key.name + key.conditions + "\x00" + key.refused)}
+	op := &operation{
+		kind: d.kind, size: d.size, key: key, from: r,
+		hash: xxhash.Sum64String(key.text + key.name + key.conditions + "\x00" + key.refused),
+		name: d.name, took: r.metrics.operations.of(d.name, d.kind),
+	}
+	op.id = strconv.FormatUint(op.hash, 16)
 	var err error
 	if op.cost, err = r.compileCost(doc); err != nil {
 		return nil, err

@@ -63,6 +63,7 @@ func (r *remoteFetcher) request(ctx context.Context, media string, body io.Reade
 	if id := telemetry.RequestID(ctx); id != "" {
 		request.Header.Set(telemetry.HeaderRequestID, id)
 	}
+	telemetry.Inject(ctx, request.Header)
 	identity.ClientFrom(ctx).Forward(request.Header)
 	return request, nil
 }

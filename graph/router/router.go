@@ -118,6 +118,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Metrics is where the router's metrics are registered; nil for nowhere.
 	Metrics prometheus.Registerer
+	// Observing bounds what is told of single operations and tenants.
+	Observing Observing
 }
 
 const (
@@ -164,11 +166,12 @@ func New(ctx context.Context, options Options) (*Router, error) {
 	if options.MaxConcurrent <= 0 {
 		options.MaxConcurrent = defaultMaxConcurrent
 	}
+	options.Observing = options.Observing.withDefaults()
 	r := &Router{
 		options: options,
 		streams: options.Streams.withDefaults(),
 		log:     options.Logger,
-		metrics: newMetrics(),
+		metrics: newMetrics(options.Observing),
 
 		upstreams: upstream.NewMetrics(),
 		slots:     make(chan struct{}, options.MaxConcurrent),

@@ -75,7 +75,7 @@ func (x *exchange) serveStream(ctx context.Context, op *operation, variables *as
 		_ = out.Next(r.errorsOnly(ctx, f)) // the client may be gone
 	}
 	_ = out.Complete() // likewise
-	r.metrics.observe(op.kind, outcome, x.start)
+	x.ended(ctx, outcome)
 }
 
 // produce runs an operation of any kind and hands its results to send.

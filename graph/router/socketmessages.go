@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
-
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
 // handle does what one message asks for.
@@ -166,7 +166,9 @@ func (s *socket) complete(id string) {
 // run runs the operation of a payload to its end.
 func (o *socketOperation) run(ctx context.Context, payload []byte) {
 	start, r := time.Now(), o.socket.router
-	kind, err := o.produce(ctx, payload)
+	ctx, span := telemetry.Span(ctx, "operation")
+	defer span.End()
+	op, err := o.produce(ctx, payload)
 	outcome := outcomeOK
 	switch f, ok := fault.As(err); {
 	case err == nil:
@@ -180,10 +182,14 @@ func (o *socketOperation) run(ctx context.Context, payload []byte) {
 		outcome = outcomeErrors
 		o.fail(ctx, err)
 	}
-	r.metrics.observe(kind, outcome, start)
+	if caller := o.socket.caller.Load(); caller != nil {
+		ctx = identity.NewContext(ctx, caller)
+	}
+	r.observe(ctx, op, outcome, start)
+	describe(ctx, span, op, outcome)
 }
 
-func (o *socketOperation) produce(ctx context.Context, payload []byte) (kind ast.OperationType, err error) {
+func (o *socketOperation) produce(ctx context.Context, payload []byte) (op *operation, err error) {
 	r := o.socket.router
 	defer func() {
 		if p := recover(); p != nil {
@@ -192,13 +198,13 @@ func (o *socketOperation) produce(ctx context.Context, payload []byte) (kind ast
 	}()
 	request, err := parseRequest(payload)
 	if err != nil {
-		return kind, err
+		return nil, err
 	}
 	op, variables, err := r.bind(ctx, request)
 	if err != nil {
-		return kind, err
+		return op, err
 	}
-	return op.kind, r.produce(ctx, op, variables, r.rebinding(op, request), o.socket.admit, func(result []byte) error {
+	return op, r.produce(ctx, op, variables, r.rebinding(op, request), o.socket.admit, func(result []byte) error {
 		return o.send(messageNext, result)
 	})
 }

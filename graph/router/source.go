@@ -9,11 +9,14 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/datasource/httpclient"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
 // fetcher sends one GraphQL request to one subgraph. It reports failures as
@@ -32,6 +35,9 @@ type source struct {
 	log      *slog.Logger
 	// path is where the fetch's data goes in the response, up to the first list.
 	path []string
+	// span is the name of a fetch in a trace, took how long fetches take.
+	span string
+	took prometheus.Observer
 	// query remembers the decoded query text: it is the same in each input.
 	query atomic.Pointer[decodedQuery]
 }
@@ -76,7 +82,13 @@ func (s *source) load(ctx context.Context, input []byte, fetch func(context.Cont
 		s.log.ErrorContext(ctx, "unreadable fetch query", "subgraph", s.subgraph, "error", err)
 		return s.failure(fault.CodeInternal, internalMessage)
 	}
+	start := time.Now()
+	ctx, span := telemetry.Span(ctx, s.span)
 	response := fetch(ctx, query, request.definedVariables())
+	span.End()
+	took := time.Since(start)
+	s.took.Observe(took.Seconds())
+	telemetry.RequestFrom(ctx).Fetched(s.subgraph, took)
 	if len(response) == 0 {
 		return s.failure(fault.CodeUnavailable, "the "+s.subgraph+" service does not answer")
 	}
@@ -139,7 +151,10 @@ func (r *generation) attachSource(item *resolve.FetchItem) {
 	if !ok {
 		return
 	}
-	s := &source{subgraph: info.DataSourceName, fetcher: fetcher, log: r.log}
+	s := &source{
+		subgraph: info.DataSourceName, fetcher: fetcher, log: r.log,
+		span: "fetch " + info.DataSourceName, took: r.metrics.fetches.WithLabelValues(info.DataSourceName),
+	}
 	for _, element := range item.ResponsePathElements {
 		if element == "@" || element == "" { // "@" stands for each item of a list
 			break

@@ -42,14 +42,18 @@ func Middleware(logger *slog.Logger, next http.Handler) http.Handler {
 			if probes[r.URL.Path] && rec.statusOrOK() == http.StatusOK {
 				level = slog.LevelDebug
 			}
-			logger.LogAttrs(ctx, level, "request",
+			if !logger.Enabled(ctx, level) {
+				return
+			}
+			var room [12]slog.Attr
+			logger.LogAttrs(ctx, level, "request", RequestFrom(ctx).attributes(append(room[:0],
 				slog.String("method", r.Method),
 				slog.String("path", r.URL.Path),
 				slog.Int("status", rec.statusOrOK()),
 				slog.Int64("bytes", rec.bytes),
 				slog.Duration("duration", time.Since(start)),
 				slog.String("remote", r.RemoteAddr),
-			)
+			))...)
 		}()
 		next.ServeHTTP(rec, r.WithContext(ctx))
 	})

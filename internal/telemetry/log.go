@@ -4,11 +4,14 @@ import (
 	"context"
 	"log/slog"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/tradesage/tradesage/internal/identity"
 )
 
-// Handler adds request_id, and tenant_id and user_id where the caller is
-// signed in, to each record that is logged with a request's context.
+// Handler adds request_id, trace_id where the request is traced, and tenant_id and
+// user_id where the caller is signed in, to each record that is logged with a
+// request's context.
 type Handler struct{ next slog.Handler }
 
 // NewHandler wraps next.
@@ -23,6 +26,9 @@ func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 func (h *Handler) Handle(ctx context.Context, record slog.Record) error {
 	if id := RequestID(ctx); id != "" {
 		record.AddAttrs(slog.String("request_id", id))
+	}
+	if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
+		record.AddAttrs(slog.String("trace_id", span.TraceID().String()))
 	}
 	if caller, err := identity.FromContext(ctx); err == nil {
 		record.AddAttrs(
