@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/auth"
+	"github.com/tradesage/tradesage/internal/footprint"
 	"github.com/tradesage/tradesage/internal/mail"
 	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/session"
@@ -59,6 +59,7 @@ type app struct {
 	checks              []check
 	tracing             *telemetry.Tracing
 
+	pacer      *footprint.Pacer
 	stop       context.CancelFunc
 	background sync.WaitGroup
 	broken     chan error
@@ -67,8 +68,8 @@ type app struct {
 // build opens everything a serving process needs and starts its background
 // work, which close ends.
 func build(ctx context.Context, c config, logger *slog.Logger, m mode) (_ *app, err error) {
-	tuneMemory()
 	a := &app{config: c, logger: logger, registry: prometheus.NewRegistry(), broken: make(chan error, 1)}
+	a.pacer = footprint.Keep(c.Memory.options())
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
@@ -183,6 +184,7 @@ func (a *app) run(ctx context.Context, name string, part func(context.Context) e
 func (a *app) close() {
 	a.stop()
 	a.background.Wait()
+	a.pacer.Stop()
 	if a.redis != nil {
 		_ = a.redis.Close()
 	}
@@ -193,13 +195,5 @@ func (a *app) close() {
 	defer cancel()
 	if err := a.tracing.Close(ctx); err != nil {
 		a.logger.Warn("the last traces are lost", "error", err)
-	}
-}
-
-// tuneMemory collects garbage less often than Go's default unless GOGC says
-// otherwise: requests make little that lives on.
-func tuneMemory() {
-	if debug.SetGCPercent(400) != 100 {
-		debug.SetGCPercent(100)
 	}
 }

@@ -114,6 +114,8 @@ type config struct {
 	Parts      servicesConfig   `embed:""`
 	Upstream   upstreamConfig   `embed:""`
 	Supergraph supergraphConfig `embed:""`
+	Streams    streamsConfig    `embed:""`
+	Memory     memoryConfig     `embed:""`
 	TLS        tlsConfig        `embed:""`
 	Database   databaseConfig   `embed:""`
 	Identity   identityConfig   `embed:""`
@@ -126,7 +128,7 @@ type config struct {
 // fills in what follows from others.
 func (c *config) validate() error {
 	c.Parts.foreign = c.Supergraph.given()
-	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.Observing.validate(), c.validateOrigins()); err != nil {
+	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.Streams.validate(), c.Memory.validate(), c.Observing.validate(), c.validateOrigins()); err != nil {
 		return err
 	}
 	if err := c.Supergraph.validate(c.Parts); err != nil {

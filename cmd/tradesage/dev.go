@@ -34,6 +34,8 @@ type devCommand struct {
 
 	Origins []string `name:"origin" env:"TRADESAGE_ORIGINS" help:"Origins, beside this one's own, whose pages may use the API, as http://localhost:5173."`
 
+	Streams   streamsConfig   `embed:""`
+	Memory    memoryConfig    `embed:""`
 	Observing observingConfig `embed:""`
 }
 
@@ -50,8 +52,9 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 		Listen: d.Listen, MetricsListen: d.MetricsListen, LogLevel: d.LogLevel, LogFormat: "text",
 		Introspection: true, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins, Observing: d.Observing,
 		Identity: identityConfig{Audience: "tradesage", AccessTTL: 15 * time.Minute, SessionTTL: 720 * time.Hour},
+		Streams:  d.Streams, Memory: d.Memory,
 	}
-	if err := c.validateOrigins(); err != nil {
+	if err := errors.Join(c.validateOrigins(), c.Streams.validate(), c.Memory.validate()); err != nil {
 		return err
 	}
 	logger := c.logger(os.Stderr)

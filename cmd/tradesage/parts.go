@@ -152,7 +152,7 @@ var guarded = []string{
 func (a *app) buildRouter(background context.Context, m mode, who verification) error {
 	options := router.Options{
 		Config: graph.Supergraph, Local: map[string]router.LocalSubgraph{}, Remote: map[string]router.Remote{},
-		Streams: router.Streams{Origins: a.config.Origins},
+		Streams: a.config.streams(),
 		Limits:  router.Limits{Guarded: guarded}, FetchTimeout: a.config.Upstream.FetchTimeout,
 		Upstream:      a.config.Upstream.policy(),
 		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry, Observing: a.config.Observing.router(),

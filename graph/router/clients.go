@@ -87,6 +87,7 @@ func (r *Router) Shutdown(ctx context.Context) error {
 	closed := make(chan struct{})
 	go func() {
 		r.clients.all.Wait()
+		r.feeds.running.Wait()
 		close(closed)
 	}()
 	select {

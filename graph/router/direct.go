@@ -63,16 +63,8 @@ func onlyFetch(node *resolve.FetchTreeNode) *resolve.FetchItem {
 // sameShape reports whether the subgraph is asked for exactly the fields of the
 // response. Fragments, aliases and fields that only planning needs are not.
 func sameShape(template *resolve.InputTemplate, response *resolve.Object) bool {
-	var input bytes.Buffer
-	if err := template.Render(resolve.NewContext(context.Background()), nil, &input); err != nil {
-		return false
-	}
-	request, ok := readFetchInput(input.Bytes())
+	text, ok := fixedQuery(template)
 	if !ok {
-		return false
-	}
-	text, err := decodeJSONString(request.query)
-	if err != nil {
 		return false
 	}
 	doc, report := astparser.ParseGraphqlDocumentString(text)
@@ -80,6 +72,20 @@ func sameShape(template *resolve.InputTemplate, response *resolve.Object) bool {
 		return false
 	}
 	return sameFields(&doc, doc.OperationDefinitions[0].SelectionSet, response)
+}
+
+// fixedQuery is what a subgraph is asked, which is the same for all variables.
+func fixedQuery(template *resolve.InputTemplate) (string, bool) {
+	var input bytes.Buffer
+	if err := template.Render(resolve.NewContext(context.Background()), nil, &input); err != nil {
+		return "", false
+	}
+	request, ok := readFetchInput(input.Bytes())
+	if !ok {
+		return "", false
+	}
+	text, err := decodeJSONString(request.query)
+	return text, err == nil
 }
 
 func sameFields(doc *ast.Document, set int, object *resolve.Object) bool {

@@ -27,6 +27,8 @@ const patience = 30 * time.Second
 type feed struct {
 	mu   sync.Mutex
 	open map[*following]struct{}
+	// begins is whether each subscription says first that it has begun.
+	begins bool
 }
 
 type following struct {
@@ -60,6 +62,11 @@ func (s *subgraph) Subscribe(ctx context.Context, query, _ string, variables []b
 		delete(s.feed.open, f)
 		close(f.ended)
 	}()
+	if s.feed.begins {
+		if err := deliver(s.Execute(context.WithValue(ctx, eventKey{}, ada("begun")), query, "", variables)); err != nil {
+			return err
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -192,7 +199,11 @@ func (l *liveShop) publish(h happening) {
 }
 
 func (l *liveShop) rename(name string) {
-	l.publish(happening{value: object{"id": "u1", "name": name, "email": "ada@shop.test", "role": "ADMIN"}})
+	l.publish(happening{value: ada(name)})
+}
+
+func ada(name string) object {
+	return object{"id": "u1", "name": name, "email": "ada@shop.test", "role": "ADMIN"}
 }
 
 // await waits until so many subscriptions have reached the subgraph.

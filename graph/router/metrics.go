@@ -25,6 +25,7 @@ type metrics struct {
 	misses        prometheus.Counter
 	connections   *prometheus.GaugeVec
 	subscriptions prometheus.Gauge
+	feeds         prometheus.Gauge
 	sent, dropped prometheus.Counter
 	limited       *prometheus.CounterVec
 	refused       *prometheus.CounterVec
@@ -33,6 +34,7 @@ type metrics struct {
 	operations    *operationSeries
 	tenants       *tenantSeries
 	fetches       *prometheus.HistogramVec
+	slow          prometheus.Counter
 	// The two series of nearly all requests, looked up once.
 	queriesOK, mutationsOK prometheus.Counter
 }
@@ -62,6 +64,13 @@ func newMetrics(o Observing) *metrics {
 	}, []string{"transport"})
 	m.subscriptions = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "tradesage_router_subscriptions", Help: "Running subscriptions of clients.",
+	})
+	m.feeds = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tradesage_router_feeds", Help: "Sources of events that equal subscriptions share.",
+	})
+	m.slow = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "tradesage_router_slow_clients_total",
+		Help: "Subscriptions that were ended because their client held up those who share its source.",
 	})
 	m.sent = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "tradesage_router_events_sent_total", Help: "Events of subscriptions that were sent to clients.",
@@ -104,6 +113,8 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 		registry.Register(m.misses),
 		registry.Register(m.connections),
 		registry.Register(m.subscriptions),
+		registry.Register(m.feeds),
+		registry.Register(m.slow),
 		registry.Register(m.sent),
 		registry.Register(m.dropped),
 		registry.Register(m.limited),

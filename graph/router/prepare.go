@@ -277,9 +277,11 @@ func (r *generation) newTrigger(s *resolve.GraphQLSubscription) (*trigger, error
 	if !ok || len(s.Response.Data.Fields) != 1 || s.Response.Data.Fields[0].Info == nil {
 		return nil, fault.InvalidInput("query", "a subscription selects one field of a subgraph")
 	}
-	return &trigger{
+	found := &trigger{
 		subgraph: s.Trigger.SourceName, follower: source, template: s.Trigger.InputTemplate,
-	}, nil
+	}
+	found.sharing = r.newSharing(found)
+	return found, nil
 }
 
 // errUnplannable answers a valid operation for which there is no order of fetches.

@@ -137,6 +137,7 @@ type Router struct {
 	classes  classes
 	streams  Streams
 	clients  clients
+	feeds    feeds
 	resolver *resolve.Resolver
 	// current is the supergraph in force with all that depends on it.
 	current atomic.Pointer[generation]

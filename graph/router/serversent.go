@@ -63,7 +63,15 @@ func (x *exchange) serveStream(ctx context.Context, op *operation, variables *as
 	}
 	var beating sync.WaitGroup
 	beating.Go(func() { r.keepAlive(ctx, s, out) })
-	err = r.produce(ctx, op, variables, again, func(ctx context.Context) (context.Context, error) { return r.admitted(ctx, caller) }, out.Next)
+	admit := func(ctx context.Context) (context.Context, error) { return r.admitted(ctx, caller) }
+	if op.trigger == nil {
+		err = r.once(ctx, op, variables, admit, out.Next)
+	} else {
+		ended := make(chan error, 1)
+		begun := &stream{router: r, again: again, admit: admit, send: out.Next}
+		begun.begin(ctx, op, variables, func(err error) { ended <- err })
+		err = <-ended
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -78,11 +86,8 @@ func (x *exchange) serveStream(ctx context.Context, op *operation, variables *as
 	x.ended(ctx, outcome)
 }
 
-// produce runs an operation of any kind and hands its results to send.
-func (r *Router) produce(ctx context.Context, op *operation, variables *astjson.Value, again rebind, admit admit, send func([]byte) error) error {
-	if op.trigger != nil {
-		return r.stream(ctx, op, variables, again, admit, send)
-	}
+// once runs a query or mutation.
+func (r *Router) once(ctx context.Context, op *operation, variables *astjson.Value, admit admit, send func([]byte) error) error {
 	ctx, err := admit(ctx)
 	if err != nil {
 		return err

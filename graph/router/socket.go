@@ -283,6 +283,13 @@ func (s *socket) authenticate(header string) error {
 	s.caller.Store(caller)
 	if !s.bearer.CompareAndSwap(nil, newBearer(header)) {
 		s.bearer.Load().replace(header)
+		s.mu.Lock()
+		for _, op := range s.operations {
+			if running := op.stream.Load(); running != nil && running.feed.Load() != nil {
+				running.feed.Load().offer(header, caller.Expires)
+			}
+		}
+		s.mu.Unlock()
 	}
 	s.expireWith(caller)
 	return nil

@@ -10,6 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wundergraph/astjson"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
@@ -98,7 +101,11 @@ func (s *socket) pong(payload json.RawMessage) {
 type socketOperation struct {
 	id     string
 	socket *socket
-	cancel context.CancelFunc
+	start  time.Time
+	// stream is set for a subscription.
+	stream   atomic.Pointer[stream]
+	cancel   context.CancelFunc
+	finished atomic.Bool
 
 	// ending is true from before its last message is sent.
 	ending atomic.Bool
@@ -134,16 +141,14 @@ func (s *socket) begin(m message) (refused *socketOperation) {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(s.running)
-	op := &socketOperation{id: m.ID, socket: s, cancel: cancel}
+	op := &socketOperation{id: m.ID, socket: s, start: time.Now(), cancel: cancel}
 	if len(s.operations) >= s.router.streams.MaxOperations {
 		cancel()
 		return op
 	}
 	s.operations[m.ID] = op
-	s.work.Go(func() {
-		defer cancel()
-		op.run(ctx, m.Payload)
-	})
+	s.work.Add(1) // until finish
+	go op.run(ctx, m.Payload)
 	return nil
 }
 
@@ -163,12 +168,46 @@ func (s *socket) complete(id string) {
 	op.over = true
 }
 
-// run runs the operation of a payload to its end.
+// run runs the operation of a payload, to its end or until its events come from a
+// source that it shares.
 func (o *socketOperation) run(ctx context.Context, payload []byte) {
-	start, r := time.Now(), o.socket.router
 	ctx, span := telemetry.Span(ctx, "operation")
+	var op *operation
+	done := func(err error) { o.finish(ctx, span, op, err) }
+	defer func() {
+		if p := recover(); p != nil {
+			done(fault.Internal(fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
+		}
+	}()
+	request, err := parseRequest(payload)
+	if err != nil {
+		done(err)
+		return
+	}
+	r := o.socket.router
+	var variables *astjson.Value
+	if op, variables, err = r.bind(ctx, request); err != nil {
+		done(err)
+		return
+	}
+	send := func(result []byte) error { return o.send(messageNext, result) }
+	if op.trigger == nil {
+		done(r.once(ctx, op, variables, o.socket.admit, send))
+		return
+	}
+	s := &stream{router: r, again: r.rebinding(op, request), admit: o.socket.admit, send: send}
+	o.stream.Store(s)
+	s.begin(ctx, op, variables, done)
+}
+
+// finish is called once the operation, nil if it is unknown, has come to its end.
+func (o *socketOperation) finish(ctx context.Context, span trace.Span, op *operation, err error) {
+	if !o.finished.CompareAndSwap(false, true) {
+		return
+	}
+	defer o.socket.work.Done()
+	defer o.cancel()
 	defer span.End()
-	op, err := o.produce(ctx, payload)
 	outcome := outcomeOK
 	switch f, ok := fault.As(err); {
 	case err == nil:
@@ -185,28 +224,8 @@ func (o *socketOperation) run(ctx context.Context, payload []byte) {
 	if caller := o.socket.caller.Load(); caller != nil {
 		ctx = identity.NewContext(ctx, caller)
 	}
-	r.observe(ctx, op, outcome, start)
+	o.socket.router.observe(ctx, op, outcome, o.start)
 	describe(ctx, span, op, outcome)
-}
-
-func (o *socketOperation) produce(ctx context.Context, payload []byte) (op *operation, err error) {
-	r := o.socket.router
-	defer func() {
-		if p := recover(); p != nil {
-			err = fault.Internal(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
-		}
-	}()
-	request, err := parseRequest(payload)
-	if err != nil {
-		return nil, err
-	}
-	op, variables, err := r.bind(ctx, request)
-	if err != nil {
-		return op, err
-	}
-	return op, r.produce(ctx, op, variables, r.rebinding(op, request), o.socket.admit, func(result []byte) error {
-		return o.send(messageNext, result)
-	})
 }
 
 func (o *socketOperation) send(kind string, payload []byte) error {

@@ -27,7 +27,7 @@ func (t *taking) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	t.conn = conn
 	// A client may send its first messages along with its request.
-	if early, _ := buffered.Reader.Peek(buffered.Reader.Buffered()); len(early) > 0 {
+	if early, _ := buffered.Peek(buffered.Reader.Buffered()); len(early) > 0 {
 		t.conn = &earlier{Conn: conn, read: bytes.Clone(early)}
 	}
 	return t.conn, bufio.NewReadWriter(bufio.NewReaderSize(t.conn, socketBuffer), bufio.NewWriterSize(t.conn, socketBuffer)), nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/wundergraph/astjson"
@@ -32,6 +33,17 @@ type Streams struct {
 	// WriteWithin is how long one message may take to be taken; default 10 s. A
 	// slower client is cut off.
 	WriteWithin time.Duration
+	// Queue is how many events may wait in memory for one client that shares its
+	// source with others; default 64.
+	Queue int
+	// SlowWithin is how long such a client may take for one event while its queue is
+	// full; default 1 s. Then its subscription ends with UNAVAILABLE.
+	SlowWithin time.Duration
+	// Feeds names the subscription fields whose equal subscriptions of one session may
+	// share one source, each with the argument that makes a subscription begin earlier
+	// than now, for which it gets a source of its own. The first event of such a field
+	// must say nothing but that the subscription has begun.
+	Feeds map[string]string
 	// Grace is how long a connection outlives its access token, for the client to
 	// send a new one; default 30 s.
 	Grace time.Duration
@@ -44,12 +56,16 @@ func (s Streams) withDefaults() Streams {
 	if s.MaxOperations <= 0 {
 		s.MaxOperations = 50
 	}
+	if s.Queue <= 0 {
+		s.Queue = 64
+	}
 	for _, d := range []struct {
 		value    *time.Duration
 		fallback time.Duration
 	}{
 		{&s.InitWithin, 10 * time.Second}, {&s.PingEvery, 25 * time.Second},
 		{&s.WriteWithin, 10 * time.Second}, {&s.Grace, 30 * time.Second},
+		{&s.SlowWithin, time.Second},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.fallback
@@ -64,10 +80,12 @@ type trigger struct {
 	follower follower
 	template resolve.InputTemplate
 	rights   []int // what its field takes
+	// sharing is nil where each subscription needs a source of its own.
+	sharing *sharing
 }
 
-// follower runs a subscription of one subgraph. deliver gets each response, until
-// the subscription ends, ctx ends or deliver fails.
+// follower runs a subscription of one subgraph. deliver gets each response, which it
+// may keep, until the subscription ends, ctx ends or deliver fails.
 type follower interface {
 	follow(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error
 }
@@ -76,69 +94,101 @@ type follower interface {
 // they are now. Its error ends the stream, and the event is not shown.
 type admit func(context.Context) (context.Context, error)
 
-// stream runs a subscription: it hands each result, ready for the client, to
-// send. It returns nil when the subscription has ended by itself, ctx's error when
-// ctx has, and otherwise why it was ended.
-//
-// Nothing is shared between clients, not even between equal subscriptions of one
-// session: each has its own upstream, its own caller, and its own pace.
-//
-// again prepares the operation anew when another supergraph comes into force.
-func (r *Router) stream(ctx context.Context, op *operation, variables *astjson.Value, again rebind, admit admit, send func([]byte) error) error {
-	deliver := func(c *course, event []byte) error {
-		err := r.deliver(ctx, c, admit, event, send)
-		if err != nil {
-			r.metrics.dropped.Inc()
-			return err
-		}
-		r.metrics.sent.Inc()
-		return nil
+// stream is a subscription of one client.
+type stream struct {
+	router *Router
+	// again prepares it anew when another supergraph comes into force.
+	again rebind
+	admit admit
+	// send takes each result, ready for the client.
+	send func([]byte) error
+	// feed is set while the source is shared.
+	feed atomic.Pointer[feed]
+}
+
+// begin runs a subscription and calls done once at its end, perhaps before it
+// returns: with nil when the subscription has ended by itself, with ctx's error when
+// ctx has, and otherwise with why it was ended.
+func (s *stream) begin(ctx context.Context, op *operation, variables *astjson.Value, done func(error)) {
+	first, err := s.admit(ctx)
+	if err != nil {
+		done(err)
+		return
 	}
-	r.metrics.subscriptions.Inc()
-	defer r.metrics.subscriptions.Dec()
-	var on *course
+	on, err := s.router.newCourse(first, op, variables)
+	if err != nil {
+		done(err)
+		return
+	}
+	s.router.metrics.subscriptions.Inc()
+	s.run(ctx, on, func(err error) {
+		s.router.metrics.subscriptions.Dec()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		done(err)
+	})
+}
+
+// run is begin for a subscription that is planned.
+func (s *stream) run(ctx context.Context, on *course, done func(error)) {
 	for {
-		first, err := admit(ctx)
-		if err != nil {
-			return err
-		}
-		if on == nil {
-			on, err = r.newCourse(first, op, variables)
-		}
+		first, err := s.admit(ctx)
 		if err == nil {
-			_, err = r.admittedTo(first, on.op)
+			_, err = s.router.admittedTo(first, on.op)
 		}
 		if err != nil {
-			return err
+			done(err)
+			return
 		}
-		err = r.follow(first, on, again, deliver)
+		if key, ok := on.sharedBy(first); ok {
+			s.router.feeds.join(ctx, first, key, on, s, func(err error) {
+				var moved *movedError
+				if errors.As(err, &moved) && ctx.Err() == nil {
+					go s.run(ctx, moved.to, done) // it may have a source of its own there
+					return
+				}
+				done(err)
+			})
+			return
+		}
+		err = s.router.follow(first, on, s.again, func(c *course, raw []byte) error {
+			return s.show(ctx, c, &event{raw: raw})
+		})
 		var moved *movedError
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.As(err, &moved):
-			on = moved.to
-		default:
-			return err
+		if ctx.Err() != nil || !errors.As(err, &moved) {
+			done(err)
+			return
 		}
+		on = moved.to
 	}
 }
 
-// deliver shows one event to the client, if the caller still counts.
-func (r *Router) deliver(ctx context.Context, c *course, admit admit, event []byte, send func([]byte) error) error {
-	current, err := admit(ctx)
+// show brings one event to the client, as the caller whom it has now.
+func (s *stream) show(ctx context.Context, c *course, e *event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.Internal(fmt.Errorf("panic while showing an event: %v\n%s", p, debug.Stack()))
+		}
+		if err != nil {
+			s.router.metrics.dropped.Inc()
+			return
+		}
+		s.router.metrics.sent.Inc()
+	}()
+	current, err := s.admit(ctx)
 	if err != nil {
 		return err
 	}
-	result, err := r.resolveEvent(current, c.op, c.variables, event)
+	result, err := e.result(current, s.router, c)
 	if err != nil {
 		return err
 	}
-	return send(result)
+	return s.send(result)
 }
 
 // triggerRequest renders what the trigger's subgraph is asked.
-func (r *Router) triggerRequest(ctx context.Context, op *operation, variables *astjson.Value) (string, []byte, error) {
+func (r *Router) triggerRequest(ctx context.Context, op *operation, variables *astjson.Value) (query string, input []byte, _ error) {
 	rc := r.resolveContext(ctx, op, variables)
 	var rendered bytes.Buffer
 	if err := op.trigger.template.Render(rc, nil, &rendered); err != nil {
@@ -242,4 +292,7 @@ var (
 	errDraining = fault.Unavailable("this server is about to end; connect again")
 	// errOver says that a stream's client wants no more of it.
 	errOver = errors.New("the operation is over")
+	// errSlow ends the subscription of a client that holds up those who share its
+	// source.
+	errSlow = fault.Unavailable("events come faster than this client takes them; subscribe again after the last one's cursor")
 )

@@ -1,0 +1,102 @@
+package crew_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tradesage/tradesage/graph/crew"
+)
+
+// patience bounds every wait for what must happen; machines are busy.
+const patience = 30 * time.Second
+
+type task func()
+
+func (t task) Run() { t() }
+
+// await fails the test if done does not come to its end.
+func await(t *testing.T, what string, done *sync.WaitGroup) {
+	t.Helper()
+	ended := make(chan struct{})
+	go func() {
+		done.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatalf("%s did not happen", what)
+	}
+}
+
+func TestEachTaskRunsOnce(t *testing.T) {
+	t.Parallel()
+	var c crew.Crew
+	var done sync.WaitGroup
+	var mu sync.Mutex
+	got := map[int]int{}
+	want := map[int]int{}
+	for i := range 5000 {
+		want[i] = 1
+		done.Add(1)
+		c.Add(task(func() {
+			defer done.Done()
+			mu.Lock()
+			defer mu.Unlock()
+			got[i]++
+		}))
+	}
+	await(t, "all tasks", &done)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("runs of tasks (-want +got):\n%s", diff)
+	}
+}
+
+func TestStuckTasksHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	var c crew.Crew
+	const stuck = 200 // far more than run at once
+	free := make(chan struct{})
+	var stuckDone, done sync.WaitGroup
+	stuckDone.Add(stuck)
+	for range stuck {
+		c.Add(task(func() {
+			defer stuckDone.Done()
+			<-free
+		}))
+	}
+	done.Add(100)
+	for range 100 {
+		c.Add(task(done.Done))
+	}
+	await(t, "what came after stuck tasks", &done)
+	close(free)
+	await(t, "the stuck tasks' end", &stuckDone)
+	done.Add(100) // and the crew goes on as before
+	for range 100 {
+		c.Add(task(done.Done))
+	}
+	await(t, "what came later", &done)
+}
+
+func TestTasksThatAddTasks(t *testing.T) {
+	t.Parallel()
+	var c crew.Crew
+	var done sync.WaitGroup
+	done.Add(1)
+	var again func(left int) crew.Task
+	again = func(left int) crew.Task {
+		return task(func() {
+			if left == 0 {
+				done.Done()
+				return
+			}
+			c.Add(again(left - 1))
+		})
+	}
+	c.Add(again(10_000))
+	await(t, "a chain of tasks", &done)
+}
