@@ -17,6 +17,8 @@ func Seed(ctx context.Context, environment map[string]string) error {
 		Identity: identityConfig{
 			MasterKey: environment["TRADESAGE_MASTER_KEY"], Audience: "tradesage", AccessTTL: 5 * time.Minute, SessionTTL: time.Hour,
 		},
+		Streams: streamsConfig{Connections: 100, Operations: 10, Queue: 16, SlowWithin: time.Second},
+		Memory:  memoryConfig{Garbage: 64},
 	}
 	if err := c.validate(); err != nil {
 		return err
