@@ -415,3 +415,56 @@ func TestSharedRemoteSubscriptionsAreRenewed(t *testing.T) {
 	_ = v.conn.CloseNow()
 	eventually(t, "no stream is left", func() bool { return open.Load() == 0 })
 }
+
+// Those who share a source go on sharing it when the supergraph changes, or share
+// the one that takes its place.
+func TestSharedSourcesLiveThroughReloads(t *testing.T) {
+	t.Parallel()
+	l := newFeeds(t, nil)
+	token, _ := l.token(t, nil, time.Hour)
+	all := []*wire{l.dial(t, token), l.dial(t, token)}
+	want := func(name string) {
+		t.Helper()
+		for _, w := range all {
+			w.want(fmt.Sprintf(`{"id":"1","type":"next","payload":{"data":{"userRenamed":{"name":%q,"greeting":"hi %s"}}}}`, name, name))
+		}
+	}
+	for i, w := range all {
+		w.subscribe("1", `subscription { userRenamed { name greeting(prefix: "hi") } }`)
+		w.want(`{"id":"1","type":"next","payload":{"data":{"userRenamed":{"name":"begun","greeting":"hi begun"}}}}`)
+		l.await(t, 1)
+		if i == 0 {
+			l.rename("Alone")
+			w.want(`{"id":"1","type":"next","payload":{"data":{"userRenamed":{"name":"Alone","greeting":"hi Alone"}}}}`)
+		}
+	}
+	before := l.users.feed.list()[0]
+	reload(t, l.router, renamedConfig(t, "whoami", "whoIsThat"))
+	reload(t, l.router, readConfig(t, "shop"))
+	l.rename("Ada L")
+	want("Ada L")
+	select {
+	case <-before.ended:
+		t.Error("the source was begun anew for nothing")
+	default:
+	}
+	// Now it is asked for something else: both move, and share again.
+	reload(t, l.router, renamedConfig(t, `"selectionSet": "name"
+`, `"selectionSet": "name email"
+`))
+	want("begun")
+	eventually(t, "both to share another source", func() bool {
+		open := l.users.feed.list()
+		return len(open) == 1 && strings.Contains(open[0].query, "email")
+	})
+	l.rename("Ada K")
+	want("Ada K")
+	reload(t, l.router, renamedConfig(t, "userRenamed", "userChanged"))
+	for _, w := range all {
+		if m := w.receive(); m.Type != "error" || !strings.Contains(string(m.Payload), "the schema has changed") {
+			t.Errorf("%s %s", m.Type, m.Payload)
+		}
+		w.alive()
+	}
+	l.await(t, 0)
+}
