@@ -163,7 +163,7 @@ func (w *whole) person(t *testing.T, in db.Tenant, name, role string) *identity.
 		t.Fatal(err)
 	}
 	w.member(t, in, id, name, role)
-	caller := &identity.Caller{Subject: id, Session: w.signIn(t, in, id), Tenant: in, Expires: time.Now().Add(time.Hour)}
+	caller := &identity.Caller{Subject: id, Session: w.signIn(t, in, id), Tenant: in, AuthTime: time.Now(), Expires: time.Now().Add(time.Hour)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.callers[name] = caller

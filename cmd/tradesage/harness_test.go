@@ -186,7 +186,10 @@ func (p *process) interrupt(t *testing.T) {
 type gqlError struct {
 	Message    string
 	Path       []any
-	Extensions struct{ Code, Field string }
+	Extensions struct {
+		Code, Field, RequestID string
+		MaxAge                 int
+	}
 }
 
 type gqlResponse struct {

@@ -41,8 +41,12 @@ func (a *app) buildVerifier() (verification, error) {
 		live.Store = store // whoever sees all requests notes the use of sessions
 	}
 	v.live = session.NewLive(live)
+	var members *db.Store
+	if parts := a.config.Parts; parts.serves("user") || parts.serves("auth") {
+		members = a.db.Store(db.ServiceUser) // the login that checks tokens may not see a tenant's memberships
+	}
 	if v.revocations, err = session.NewRevocations(session.RevocationsOptions{
-		Store: store, Redis: a.redis, TokenLifetime: token.Lifetime, Logger: a.logger,
+		Store: store, Members: members, Redis: a.redis, TokenLifetime: token.Lifetime, Logger: a.logger,
 	}); err != nil {
 		return v, err
 	}

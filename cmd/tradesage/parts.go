@@ -145,7 +145,7 @@ func (a *app) buildUsers(permissions *permission.Permissions, revocations *sessi
 // guarded are the mutations that check a password, a token or a code.
 var guarded = []string{
 	"login", "refreshSession", "switchTenant", "register", "verifyEmail", "acceptInvitation",
-	"requestPasswordReset", "resetPassword", "changePassword",
+	"requestPasswordReset", "resetPassword", "changePassword", "confirmPassword",
 }
 
 // buildRouter puts the router before the subgraphs, be they in this process or not.

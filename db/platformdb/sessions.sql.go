@@ -12,6 +12,53 @@ import (
 	"github.com/google/uuid"
 )
 
+const confirmSession = `-- name: ConfirmSession :one
+WITH member AS (
+    SELECT m.identity_id, m.tenant_id, m.epoch
+    FROM memberships m
+    JOIN identities i ON i.id = m.identity_id
+    JOIN password_credentials p ON p.identity_id = m.identity_id
+    WHERE m.identity_id = $3 AND m.tenant_id = $4
+      AND m.state = 'active' AND i.state = 'active'
+      AND sha256(convert_to(p.hash, 'UTF8')) = $5::bytea
+    FOR SHARE OF m, i, p
+)
+UPDATE sessions s SET auth_time = $1::timestamptz
+FROM member
+WHERE s.id = $2 AND s.identity_id = member.identity_id AND s.tenant_id = member.tenant_id
+  AND s.revoked_at IS NULL AND s.expires_at > $1::timestamptz
+RETURNING s.amr, s.expires_at, member.epoch
+`
+
+type ConfirmSessionParams struct {
+	At         time.Time
+	ID         uuid.UUID
+	IdentityID uuid.UUID
+	TenantID   uuid.UUID
+	Credential []byte
+}
+
+type ConfirmSessionRow struct {
+	Amr       []string
+	ExpiresAt time.Time
+	Epoch     int64
+}
+
+// As at a sign-in, the locks make it wait for what ends sessions at the same
+// moment, and see it.
+func (q *Queries) ConfirmSession(ctx context.Context, arg ConfirmSessionParams) (ConfirmSessionRow, error) {
+	row := q.db.QueryRow(ctx, confirmSession,
+		arg.At,
+		arg.ID,
+		arg.IdentityID,
+		arg.TenantID,
+		arg.Credential,
+	)
+	var i ConfirmSessionRow
+	err := row.Scan(&i.Amr, &i.ExpiresAt, &i.Epoch)
+	return i, err
+}
+
 const deleteRefreshTokens = `-- name: DeleteRefreshTokens :execrows
 DELETE FROM refresh_tokens
 WHERE hash IN (

@@ -37,6 +37,28 @@ func permissions() []string {
 }
 
 var accessRules = []rule{
+	{"step-up", func(s *schema, o *offences) {
+		s.fields(func(d *ast.Definition, f *ast.FieldDefinition) {
+			step := f.Directives.ForName("stepUp")
+			if step == nil {
+				return
+			}
+			if f.Directives.ForName("authenticated") == nil {
+				o.add(d.Name+"."+f.Name, "must be @authenticated too")
+			}
+			if !strings.Contains(f.Description, "STEP_UP_REQUIRED") {
+				o.add(d.Name+"."+f.Name, "must tell when it is STEP_UP_REQUIRED")
+			}
+			if age := step.Arguments.ForName("maxAge"); age == nil || len(age.Value.Raw) < 2 || age.Value.Raw < "60" && len(age.Value.Raw) == 2 {
+				o.add(d.Name+"."+f.Name, "must leave a minute or more to act in")
+			}
+		})
+	}, map[string]string{
+		"too":       `type T { "Old is STEP_UP_REQUIRED." x: Int! @stepUp(maxAge: 900) }`,
+		"must tell": `type T { "The x." x: Int! @authenticated @stepUp(maxAge: 900) }`,
+		"a minute":  `type T { "Old is STEP_UP_REQUIRED." x: Int! @authenticated @stepUp(maxAge: 5) }`,
+	}},
+
 	{"signed-in", func(s *schema, o *offences) {
 		for _, root := range roots {
 			s.rootFields(root, func(f *ast.FieldDefinition) {

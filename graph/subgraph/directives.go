@@ -2,6 +2,7 @@ package subgraph
 
 import (
 	"context"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -16,6 +17,20 @@ import (
 func Authenticated(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
 	if _, err := identity.FromContext(ctx); err != nil {
 		return nil, err
+	}
+	return next(ctx)
+}
+
+// StepUp implements @stepUp: where the caller has proved who they are longer ago
+// than maxAge seconds, the field is refused with STEP_UP_REQUIRED and not
+// resolved, and with UNAUTHENTICATED without a caller.
+func StepUp(ctx context.Context, _ any, next graphql.Resolver, maxAge int) (any, error) {
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if most := time.Duration(maxAge) * time.Second; time.Since(caller.AuthTime) > most {
+		return nil, fault.StepUpRequired("confirm your password first: this needs a sign-in that is not older", most)
 	}
 	return next(ctx)
 }

@@ -49,6 +49,9 @@ func (s *Server) present(ctx context.Context, err error) *gqlerror.Error {
 		// Rounded up: a client that waits less comes too early.
 		out.Extensions["retryAfter"] = int(math.Ceil(f.RetryAfter.Seconds()))
 	}
+	if f.MaxAge > 0 {
+		out.Extensions["maxAge"] = int(f.MaxAge.Seconds())
+	}
 	if id := telemetry.RequestID(ctx); f.Code == fault.CodeInternal && id != "" {
 		out.Extensions["requestId"] = id
 	}

@@ -16,7 +16,7 @@ import (
 // may run any number of times.
 func (r *Revocations) PermissionsChanged(ctx context.Context, in db.Tenant, subject uuid.UUID) (pending bool, err error) {
 	var change Revocation
-	err = r.store.PlatformFor(in).Tx(ctx, func(q *platformdb.Queries) error {
+	err = r.members.PlatformFor(in).Tx(ctx, func(q *platformdb.Queries) error {
 		if _, err := q.RaiseEpoch(ctx, in.ID(), subject); err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (r *Revocations) PermissionsChanged(ctx context.Context, in db.Tenant, subj
 // session there ends; pending is as of Publish. It may run any number of times.
 func (r *Revocations) MemberEnded(ctx context.Context, in db.Tenant, user uuid.UUID, reason string) (pending bool, err error) {
 	var end Revocation
-	err = r.store.PlatformFor(in).Tx(ctx, func(q *platformdb.Queries) error {
+	err = r.members.PlatformFor(in).Tx(ctx, func(q *platformdb.Queries) error {
 		if _, err := q.DisableMembership(ctx, in.ID(), user); err != nil {
 			return err
 		}

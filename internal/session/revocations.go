@@ -44,6 +44,7 @@ var (
 // process answers requests, and Run follows both feeds.
 type Revocations struct {
 	store    *db.PlatformStore
+	members  *db.Store
 	redis    redis.UniversalClient
 	keys     keys
 	process  string
@@ -65,7 +66,10 @@ type Revocations struct {
 type RevocationsOptions struct {
 	// Store reads the rows; of the service svc_router.
 	Store *db.PlatformStore
-	Redis redis.UniversalClient
+	// Members writes what PermissionsChanged and MemberEnded change, as one tenant:
+	// of a service that may see the platform so. Store's if nil.
+	Members *db.Store
+	Redis   redis.UniversalClient
 	// Prefix begins every key in Redis; DefaultPrefix if empty. Processes that
 	// serve the same database share it.
 	Prefix string
@@ -92,8 +96,11 @@ func NewRevocations(o RevocationsOptions) (*Revocations, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Members == nil && o.Store != nil {
+		o.Members = &o.Store.Store
+	}
 	return &Revocations{
-		store: o.Store, redis: o.Redis, keys: keys{o.Prefix}, process: uuid.NewString(),
+		store: o.Store, members: o.Members, redis: o.Redis, keys: keys{o.Prefix}, process: uuid.NewString(),
 		lifetime: o.TokenLifetime, confirm: confirmWithin, clock: o.Clock, logger: o.Logger,
 		set: newRevoked(), cursor: firstCursor,
 	}, nil

@@ -158,6 +158,25 @@ JOIN identities i ON i.id = s.identity_id
 JOIN password_credentials p ON p.identity_id = s.identity_id
 WHERE s.id = @id AND s.identity_id = @identity_id AND s.revoked_at IS NULL AND s.expires_at > @at;
 
+-- name: ConfirmSession :one
+-- As at a sign-in, the locks make it wait for what ends sessions at the same
+-- moment, and see it.
+WITH member AS (
+    SELECT m.identity_id, m.tenant_id, m.epoch
+    FROM memberships m
+    JOIN identities i ON i.id = m.identity_id
+    JOIN password_credentials p ON p.identity_id = m.identity_id
+    WHERE m.identity_id = @identity_id AND m.tenant_id = @tenant_id
+      AND m.state = 'active' AND i.state = 'active'
+      AND sha256(convert_to(p.hash, 'UTF8')) = @credential::bytea
+    FOR SHARE OF m, i, p
+)
+UPDATE sessions s SET auth_time = @at::timestamptz
+FROM member
+WHERE s.id = @id AND s.identity_id = member.identity_id AND s.tenant_id = member.tenant_id
+  AND s.revoked_at IS NULL AND s.expires_at > @at::timestamptz
+RETURNING s.amr, s.expires_at, member.epoch;
+
 -- name: LockRefreshToken :one
 -- The locks make renewals of one session wait for each other and for its end;
 -- who waited reads the token and the session as they are then.

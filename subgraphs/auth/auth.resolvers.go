@@ -78,6 +78,14 @@ func (r *mutationResolver) ChangePassword(ctx context.Context, input auth.Change
 	return &model.ChangePasswordPayload{SessionsEnded: ended, Pending: pending}, nil
 }
 
+func (r *mutationResolver) ConfirmPassword(ctx context.Context, input auth.ConfirmPasswordInput) (*model.ConfirmPasswordPayload, error) {
+	confirmed, err := r.auth.ConfirmPassword(ctx, confirmationFrom(ctx, input))
+	if err != nil {
+		return nil, err
+	}
+	return &model.ConfirmPasswordPayload{AccessToken: confirmed.AccessToken, ExpiresIn: seconds(confirmed.ExpiresIn)}, nil
+}
+
 func (r *mutationResolver) Logout(ctx context.Context) (*model.LogoutPayload, error) {
 	pending, err := r.auth.Logout(ctx)
 	if err != nil {

@@ -49,6 +49,11 @@ func changeFrom(ctx context.Context, input auth.ChangePasswordInput) auth.Change
 	return input
 }
 
+func confirmationFrom(ctx context.Context, input auth.ConfirmPasswordInput) auth.ConfirmPasswordInput {
+	input.UserAgent, input.IP = clientOf(ctx)
+	return input
+}
+
 func clientOf(ctx context.Context) (userAgent, ip string) {
 	client := identity.ClientFrom(ctx)
 	return client.UserAgent, client.IP

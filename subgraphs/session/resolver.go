@@ -22,7 +22,7 @@ type Resolver struct{ sessions *session.Sessions }
 func New(sessions *session.Sessions) graphql.ExecutableSchema {
 	schema := generated.NewExecutableSchema(generated.Config{
 		Resolvers:  &Resolver{sessions},
-		Directives: generated.DirectiveRoot{Authenticated: subgraph.Authenticated},
+		Directives: generated.DirectiveRoot{Authenticated: subgraph.Authenticated, StepUp: subgraph.StepUp},
 	})
 	return subgraph.WithValue(schema, batchesKey{}, func() any { return newBatches(sessions) })
 }

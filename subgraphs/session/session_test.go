@@ -81,7 +81,7 @@ func (f *fixture) signIn(t *testing.T, in home, who uuid.UUID, device string) (i
 
 func as(t *testing.T, in home, subject, current uuid.UUID) context.Context {
 	return identity.NewContext(t.Context(), &identity.Caller{
-		Subject: subject, Session: current, Tenant: in.Tenant, Expires: time.Now().Add(time.Hour),
+		Subject: subject, Session: current, Tenant: in.Tenant, AuthTime: time.Now(), Expires: time.Now().Add(time.Hour),
 	})
 }
 

@@ -21,7 +21,7 @@ type Resolver struct{ tenants *tenant.Tenants }
 func New(tenants *tenant.Tenants) graphql.ExecutableSchema {
 	schema := generated.NewExecutableSchema(generated.Config{
 		Resolvers:  &Resolver{tenants},
-		Directives: generated.DirectiveRoot{Authenticated: subgraph.Authenticated},
+		Directives: generated.DirectiveRoot{Authenticated: subgraph.Authenticated, StepUp: subgraph.StepUp},
 	})
 	return subgraph.WithValue(schema, batchesKey{}, func() any { return newBatches(tenants) })
 }

@@ -51,7 +51,7 @@ type home = identity.Caller
 
 func as(t *testing.T, in home, subject uuid.UUID) context.Context {
 	return identity.NewContext(t.Context(), &identity.Caller{
-		Subject: subject, Session: uuid.Must(uuid.NewV7()), Tenant: in.Tenant, Expires: time.Now().Add(time.Hour),
+		Subject: subject, Session: uuid.Must(uuid.NewV7()), Tenant: in.Tenant, AuthTime: time.Now(), Expires: time.Now().Add(time.Hour),
 	})
 }
 

@@ -21,7 +21,7 @@ func New(users *user.Users, permissions *permission.Permissions) graphql.Executa
 	schema := generated.NewExecutableSchema(generated.Config{
 		Resolvers: &Resolver{users},
 		Directives: generated.DirectiveRoot{
-			Authenticated: subgraph.Authenticated, RequiresScopes: subgraph.RequiresScopes(permissions),
+			Authenticated: subgraph.Authenticated, StepUp: subgraph.StepUp, RequiresScopes: subgraph.RequiresScopes(permissions),
 		},
 	})
 	return subgraph.WithValue(schema, batchesKey{}, func() any { return newBatches(users) })

@@ -76,7 +76,7 @@ func (f *fixture) person(t *testing.T, in home, email string) uuid.UUID {
 
 func as(t *testing.T, in home, subject uuid.UUID) context.Context {
 	return identity.NewContext(t.Context(), &identity.Caller{
-		Subject: subject, Session: uuid.Must(uuid.NewV7()), Tenant: in.Tenant, Expires: time.Now().Add(time.Hour),
+		Subject: subject, Session: uuid.Must(uuid.NewV7()), Tenant: in.Tenant, AuthTime: time.Now(), Expires: time.Now().Add(time.Hour),
 	})
 }
 

@@ -44,6 +44,11 @@ type ComplexityRoot struct {
 		SessionsEnded func(childComplexity int) int
 	}
 
+	ConfirmPasswordPayload struct {
+		AccessToken func(childComplexity int) int
+		ExpiresIn   func(childComplexity int) int
+	}
+
 	Entity struct {
 		FindManyUserByIDs func(childComplexity int, reps []*model.UserByIDsInput) int
 	}
@@ -64,6 +69,7 @@ type ComplexityRoot struct {
 	Mutation struct {
 		AcceptInvitation     func(childComplexity int, input auth.AcceptInvitationInput) int
 		ChangePassword       func(childComplexity int, input auth.ChangePasswordInput) int
+		ConfirmPassword      func(childComplexity int, input auth.ConfirmPasswordInput) int
 		Login                func(childComplexity int, input auth.LoginInput) int
 		Logout               func(childComplexity int) int
 		RefreshSession       func(childComplexity int, input auth.RefreshSessionInput) int
@@ -167,6 +173,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ChangePasswordPayload.SessionsEnded(childComplexity), true
 
+	case "ConfirmPasswordPayload.accessToken":
+		if e.ComplexityRoot.ConfirmPasswordPayload.AccessToken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmPasswordPayload.AccessToken(childComplexity), true
+	case "ConfirmPasswordPayload.expiresIn":
+		if e.ComplexityRoot.ConfirmPasswordPayload.ExpiresIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmPasswordPayload.ExpiresIn(childComplexity), true
+
 	case "Entity.findManyUserByIDs":
 		if e.ComplexityRoot.Entity.FindManyUserByIDs == nil {
 			break
@@ -245,6 +264,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ChangePassword(childComplexity, args["input"].(auth.ChangePasswordInput)), true
+	case "Mutation.confirmPassword":
+		if e.ComplexityRoot.Mutation.ConfirmPassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_confirmPassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ConfirmPassword(childComplexity, args["input"].(auth.ConfirmPasswordInput)), true
 	case "Mutation.login":
 		if e.ComplexityRoot.Mutation.Login == nil {
 			break
@@ -699,6 +729,16 @@ type Mutation {
   ): ChangePasswordPayload! @cost(weight: 50) @authenticated
 
   """
+  Proves the own password again, for what asks for a recent sign-in and has answered
+  STEP_UP_REQUIRED. The session goes on; use the new access token from now on. A wrong
+  password is INVALID_INPUT of input.password, and is recorded.
+  """
+  confirmPassword(
+    "The proof."
+    input: ConfirmPasswordInput!
+  ): ConfirmPasswordPayload! @cost(weight: 50) @authenticated
+
+  """
   Ends the session of the access token that is used for this call. Its tokens are
   refused from the next request on.
   """
@@ -904,6 +944,22 @@ type ChangePasswordPayload {
   pending: Boolean!
 }
 
+"The proof that one is still who has signed in."
+input ConfirmPasswordInput {
+  "The password of the account, at most 512 bytes."
+  password: String!
+}
+
+"What confirmPassword answers."
+type ConfirmPasswordPayload {
+  """
+  The access token, to be sent as "Authorization: Bearer …", of the same session.
+  """
+  accessToken: String!
+  "How long the access token is valid, in seconds."
+  expiresIn: Int!
+}
+
 "The code of an invitation and who takes it."
 input AcceptInvitationInput {
   "The code from the mail: what stands behind the # of its link."
@@ -1021,6 +1077,16 @@ func (ec *executionContext) childFields_ChangePasswordPayload(ctx context.Contex
 		return ec.fieldContext_ChangePasswordPayload_pending(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ChangePasswordPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ConfirmPasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "accessToken":
+		return ec.fieldContext_ConfirmPasswordPayload_accessToken(ctx, field)
+	case "expiresIn":
+		return ec.fieldContext_ConfirmPasswordPayload_expiresIn(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConfirmPasswordPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_LoginPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

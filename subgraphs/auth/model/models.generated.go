@@ -23,6 +23,14 @@ type ChangePasswordPayload struct {
 	Pending bool `json:"pending"`
 }
 
+// What confirmPassword answers.
+type ConfirmPasswordPayload struct {
+	// The access token, to be sent as "Authorization: Bearer …", of the same session.
+	AccessToken string `json:"accessToken"`
+	// How long the access token is valid, in seconds.
+	ExpiresIn int `json:"expiresIn"`
+}
+
 // The started session, or what is needed for one. A part that the answer does not have is null.
 type LoginPayload struct {
 	// The access token, to be sent as "Authorization: Bearer …". It is valid for

@@ -38,6 +38,7 @@ type ResolverRoot interface {
 type DirectiveRoot struct {
 	Authenticated  func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	RequiresScopes func(ctx context.Context, obj any, next graphql.Resolver, scopes [][]string) (res any, err error)
+	StepUp         func(ctx context.Context, obj any, next graphql.Resolver, maxAge int) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -723,6 +724,12 @@ var sources = []*ast.Source{
     import: ["@key", "@shareable", "@authenticated"]
   )
 
+"Asks for a sign-in, or a confirmed password, that is not too long ago."
+directive @stepUp(
+  "How long ago it may be, in seconds; longer is STEP_UP_REQUIRED."
+  maxAge: Int!
+) on FIELD_DEFINITION
+
 "What answering costs: a field's weight counts each time that it is resolved, a type's for each object."
 directive @cost(
   "The weight; a field of an object type costs 1 without it, any other 0."
@@ -811,11 +818,12 @@ type Mutation {
   Ends all sessions of a user of this tenant. It needs the permission
   sessions:manage and is FORBIDDEN without it. Who is no member of the tenant is
   NOT_FOUND.
+  After 15 minutes it takes confirmPassword first, else it is STEP_UP_REQUIRED.
   """
   revokeUserSessions(
     "The user's id."
     userId: ID!
-  ): RevokeUserSessionsPayload! @authenticated
+  ): RevokeUserSessionsPayload! @authenticated @stepUp(maxAge: 900)
 }
 
 "What revokeSession answers."

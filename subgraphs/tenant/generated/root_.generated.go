@@ -35,6 +35,7 @@ type ResolverRoot interface {
 type DirectiveRoot struct {
 	Authenticated  func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	RequiresScopes func(ctx context.Context, obj any, next graphql.Resolver, scopes [][]string) (res any, err error)
+	StepUp         func(ctx context.Context, obj any, next graphql.Resolver, maxAge int) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -513,6 +514,12 @@ type Membership {
     import: ["@key", "@shareable", "@authenticated"]
   )
 
+"Asks for a sign-in, or a confirmed password, that is not too long ago."
+directive @stepUp(
+  "How long ago it may be, in seconds; longer is STEP_UP_REQUIRED."
+  maxAge: Int!
+) on FIELD_DEFINITION
+
 "What answering costs: a field's weight counts each time that it is resolved, a type's for each object."
 directive @cost(
   "The weight; a field of an object type costs 1 without it, any other 0."
@@ -560,11 +567,12 @@ type Mutation {
   Creates a tenant and invites its owner by mail. For members of the platform's
   own tenant with the permission tenants:create; FORBIDDEN for all others. A slug
   or domain that is taken is CONFLICT and names the field.
+  After 15 minutes it takes confirmPassword first, else it is STEP_UP_REQUIRED.
   """
   createTenant(
     "The tenant to create."
     input: CreateTenantInput!
-  ): CreateTenantPayload! @cost(weight: 100) @authenticated
+  ): CreateTenantPayload! @cost(weight: 100) @authenticated @stepUp(maxAge: 900)
 }
 
 type Subscription {

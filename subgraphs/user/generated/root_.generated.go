@@ -40,6 +40,7 @@ type ResolverRoot interface {
 type DirectiveRoot struct {
 	Authenticated  func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	RequiresScopes func(ctx context.Context, obj any, next graphql.Resolver, scopes [][]string) (res any, err error)
+	StepUp         func(ctx context.Context, obj any, next graphql.Resolver, maxAge int) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -990,11 +991,12 @@ var sources = []*ast.Source{
   already stays so. For callers with the permission users:manage who hold every
   permission that the user holds. Oneself is INVALID_INPUT, the last active owner
   CONFLICT.
+  After 15 minutes it takes confirmPassword first, else it is STEP_UP_REQUIRED.
   """
   deactivateUser(
     "Whom to deactivate."
     input: DeactivateUserInput!
-  ): DeactivateUserPayload! @authenticated @requiresScopes(scopes: [["users:manage"]])
+  ): DeactivateUserPayload! @authenticated @stepUp(maxAge: 900) @requiresScopes(scopes: [["users:manage"]])
 }
 
 "Somebody to invite."
@@ -1151,41 +1153,45 @@ extend type Mutation {
   Makes a role, which nobody holds yet. For callers with the permission
   roles:manage who hold every permission of the role. A key that is taken is
   CONFLICT; beyond 100 roles the answer is QUOTA_EXCEEDED.
+  After 15 minutes it takes confirmPassword first, else it is STEP_UP_REQUIRED.
   """
   createRole(
     "The role to make."
     input: CreateRoleInput!
-  ): CreateRolePayload! @authenticated @requiresScopes(scopes: [["roles:manage"]])
+  ): CreateRolePayload! @authenticated @stepUp(maxAge: 900) @requiresScopes(scopes: [["roles:manage"]])
 
   """
   Changes a role; what its holders may do changes with their next request. What the
   input leaves out or gives as null stays as it is. For callers with the permission
   roles:manage who hold every permission that the role had and gets. A built-in
   role is CONFLICT.
+  After 15 minutes it takes confirmPassword first, else it is STEP_UP_REQUIRED.
   """
   updateRole(
     "What to change."
     input: UpdateRoleInput!
-  ): UpdateRolePayload! @authenticated @requiresScopes(scopes: [["roles:manage"]])
+  ): UpdateRolePayload! @authenticated @stepUp(maxAge: 900) @requiresScopes(scopes: [["roles:manage"]])
 
   """
   Gives a user a role, beside those they hold. Who holds it already keeps it. For
   callers with the permission roles:manage who hold every permission of the role.
+  After 15 minutes it takes confirmPassword first, else it is STEP_UP_REQUIRED.
   """
   assignRole(
     "Who gets which role."
     input: AssignRoleInput!
-  ): AssignRolePayload! @authenticated @requiresScopes(scopes: [["roles:manage"]])
+  ): AssignRolePayload! @authenticated @stepUp(maxAge: 900) @requiresScopes(scopes: [["roles:manage"]])
 
   """
   Takes a role from a user. Who does not hold it stays as they are. For callers
   with the permission roles:manage who hold every permission of the role. The last
   active owner is CONFLICT.
+  After 15 minutes it takes confirmPassword first, else it is STEP_UP_REQUIRED.
   """
   unassignRole(
     "Who loses which role."
     input: UnassignRoleInput!
-  ): UnassignRolePayload! @authenticated @requiresScopes(scopes: [["roles:manage"]])
+  ): UnassignRolePayload! @authenticated @stepUp(maxAge: 900) @requiresScopes(scopes: [["roles:manage"]])
 }
 
 "A named set of permissions that users of the tenant may hold."
@@ -1289,6 +1295,12 @@ type UnassignRolePayload {
     url: "https://specs.apollo.dev/federation/v2.5"
     import: ["@key", "@shareable", "@authenticated", "@requiresScopes"]
   )
+
+"Asks for a sign-in, or a confirmed password, that is not too long ago."
+directive @stepUp(
+  "How long ago it may be, in seconds; longer is STEP_UP_REQUIRED."
+  maxAge: Int!
+) on FIELD_DEFINITION
 
 "What answering costs: a field's weight counts each time that it is resolved, a type's for each object."
 directive @cost(

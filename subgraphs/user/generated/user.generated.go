@@ -62,6 +62,20 @@ type UserResolver interface {
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) dir_stepUp_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "maxAge",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["maxAge"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_assignRole_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -681,6 +695,18 @@ func (ec *executionContext) _Mutation_deactivateUser(ctx context.Context, field 
 				return ec.Directives.Authenticated(ctx, nil, directive0)
 			}
 			directive2 := func(ctx context.Context) (any, error) {
+				maxAge, err := ec.unmarshalNInt2int(ctx, 900)
+				if err != nil {
+					var zeroVal *model.DeactivateUserPayload
+					return zeroVal, err
+				}
+				if ec.Directives.StepUp == nil {
+					var zeroVal *model.DeactivateUserPayload
+					return zeroVal, errors.New("directive stepUp is not implemented")
+				}
+				return ec.Directives.StepUp(ctx, nil, directive1, maxAge)
+			}
+			directive3 := func(ctx context.Context) (any, error) {
 				scopes, err := ec.unmarshalNfederation__Scope2ᚕᚕstringᚄ(ctx, []any{[]any{"users:manage"}})
 				if err != nil {
 					var zeroVal *model.DeactivateUserPayload
@@ -690,10 +716,10 @@ func (ec *executionContext) _Mutation_deactivateUser(ctx context.Context, field 
 					var zeroVal *model.DeactivateUserPayload
 					return zeroVal, errors.New("directive requiresScopes is not implemented")
 				}
-				return ec.Directives.RequiresScopes(ctx, nil, directive1, scopes)
+				return ec.Directives.RequiresScopes(ctx, nil, directive2, scopes)
 			}
 
-			next = directive2
+			next = directive3
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.DeactivateUserPayload) graphql.Marshaler {
@@ -750,6 +776,18 @@ func (ec *executionContext) _Mutation_createRole(ctx context.Context, field grap
 				return ec.Directives.Authenticated(ctx, nil, directive0)
 			}
 			directive2 := func(ctx context.Context) (any, error) {
+				maxAge, err := ec.unmarshalNInt2int(ctx, 900)
+				if err != nil {
+					var zeroVal *model.CreateRolePayload
+					return zeroVal, err
+				}
+				if ec.Directives.StepUp == nil {
+					var zeroVal *model.CreateRolePayload
+					return zeroVal, errors.New("directive stepUp is not implemented")
+				}
+				return ec.Directives.StepUp(ctx, nil, directive1, maxAge)
+			}
+			directive3 := func(ctx context.Context) (any, error) {
 				scopes, err := ec.unmarshalNfederation__Scope2ᚕᚕstringᚄ(ctx, []any{[]any{"roles:manage"}})
 				if err != nil {
 					var zeroVal *model.CreateRolePayload
@@ -759,10 +797,10 @@ func (ec *executionContext) _Mutation_createRole(ctx context.Context, field grap
 					var zeroVal *model.CreateRolePayload
 					return zeroVal, errors.New("directive requiresScopes is not implemented")
 				}
-				return ec.Directives.RequiresScopes(ctx, nil, directive1, scopes)
+				return ec.Directives.RequiresScopes(ctx, nil, directive2, scopes)
 			}
 
-			next = directive2
+			next = directive3
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.CreateRolePayload) graphql.Marshaler {
@@ -819,6 +857,18 @@ func (ec *executionContext) _Mutation_updateRole(ctx context.Context, field grap
 				return ec.Directives.Authenticated(ctx, nil, directive0)
 			}
 			directive2 := func(ctx context.Context) (any, error) {
+				maxAge, err := ec.unmarshalNInt2int(ctx, 900)
+				if err != nil {
+					var zeroVal *model.UpdateRolePayload
+					return zeroVal, err
+				}
+				if ec.Directives.StepUp == nil {
+					var zeroVal *model.UpdateRolePayload
+					return zeroVal, errors.New("directive stepUp is not implemented")
+				}
+				return ec.Directives.StepUp(ctx, nil, directive1, maxAge)
+			}
+			directive3 := func(ctx context.Context) (any, error) {
 				scopes, err := ec.unmarshalNfederation__Scope2ᚕᚕstringᚄ(ctx, []any{[]any{"roles:manage"}})
 				if err != nil {
 					var zeroVal *model.UpdateRolePayload
@@ -828,10 +878,10 @@ func (ec *executionContext) _Mutation_updateRole(ctx context.Context, field grap
 					var zeroVal *model.UpdateRolePayload
 					return zeroVal, errors.New("directive requiresScopes is not implemented")
 				}
-				return ec.Directives.RequiresScopes(ctx, nil, directive1, scopes)
+				return ec.Directives.RequiresScopes(ctx, nil, directive2, scopes)
 			}
 
-			next = directive2
+			next = directive3
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.UpdateRolePayload) graphql.Marshaler {
@@ -888,6 +938,18 @@ func (ec *executionContext) _Mutation_assignRole(ctx context.Context, field grap
 				return ec.Directives.Authenticated(ctx, nil, directive0)
 			}
 			directive2 := func(ctx context.Context) (any, error) {
+				maxAge, err := ec.unmarshalNInt2int(ctx, 900)
+				if err != nil {
+					var zeroVal *model.AssignRolePayload
+					return zeroVal, err
+				}
+				if ec.Directives.StepUp == nil {
+					var zeroVal *model.AssignRolePayload
+					return zeroVal, errors.New("directive stepUp is not implemented")
+				}
+				return ec.Directives.StepUp(ctx, nil, directive1, maxAge)
+			}
+			directive3 := func(ctx context.Context) (any, error) {
 				scopes, err := ec.unmarshalNfederation__Scope2ᚕᚕstringᚄ(ctx, []any{[]any{"roles:manage"}})
 				if err != nil {
 					var zeroVal *model.AssignRolePayload
@@ -897,10 +959,10 @@ func (ec *executionContext) _Mutation_assignRole(ctx context.Context, field grap
 					var zeroVal *model.AssignRolePayload
 					return zeroVal, errors.New("directive requiresScopes is not implemented")
 				}
-				return ec.Directives.RequiresScopes(ctx, nil, directive1, scopes)
+				return ec.Directives.RequiresScopes(ctx, nil, directive2, scopes)
 			}
 
-			next = directive2
+			next = directive3
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.AssignRolePayload) graphql.Marshaler {
@@ -957,6 +1019,18 @@ func (ec *executionContext) _Mutation_unassignRole(ctx context.Context, field gr
 				return ec.Directives.Authenticated(ctx, nil, directive0)
 			}
 			directive2 := func(ctx context.Context) (any, error) {
+				maxAge, err := ec.unmarshalNInt2int(ctx, 900)
+				if err != nil {
+					var zeroVal *model.UnassignRolePayload
+					return zeroVal, err
+				}
+				if ec.Directives.StepUp == nil {
+					var zeroVal *model.UnassignRolePayload
+					return zeroVal, errors.New("directive stepUp is not implemented")
+				}
+				return ec.Directives.StepUp(ctx, nil, directive1, maxAge)
+			}
+			directive3 := func(ctx context.Context) (any, error) {
 				scopes, err := ec.unmarshalNfederation__Scope2ᚕᚕstringᚄ(ctx, []any{[]any{"roles:manage"}})
 				if err != nil {
 					var zeroVal *model.UnassignRolePayload
@@ -966,10 +1040,10 @@ func (ec *executionContext) _Mutation_unassignRole(ctx context.Context, field gr
 					var zeroVal *model.UnassignRolePayload
 					return zeroVal, errors.New("directive requiresScopes is not implemented")
 				}
-				return ec.Directives.RequiresScopes(ctx, nil, directive1, scopes)
+				return ec.Directives.RequiresScopes(ctx, nil, directive2, scopes)
 			}
 
-			next = directive2
+			next = directive3
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.UnassignRolePayload) graphql.Marshaler {
