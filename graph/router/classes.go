@@ -16,6 +16,8 @@ type Class struct {
 	Name string
 	// Limits of 0 are those of Options.Limits.
 	Limits Limits
+	// Rates are Options.Rates if nil.
+	Rates *Rates
 }
 
 // classes are the classes by their names, with all limits filled in. "" is
@@ -24,7 +26,9 @@ type classes map[string]*class
 
 type class struct {
 	Class
-	refused func(kind string) // counts
+	refused  func(kind string) // counts
+	rates    *Rates
+	policies []string // as a header tells them
 }
 
 // newClasses fills in the limits of each class, and returns the widest of all:
@@ -32,20 +36,26 @@ type class struct {
 func newClasses(options *Options, m *metrics) (classes, Limits, error) {
 	ordinary := options.Limits.withDefaults()
 	widest := ordinary
-	out := classes{"": newClass(Class{Name: "default", Limits: ordinary}, m)}
+	out := classes{"": newClass(Class{Name: "default", Limits: ordinary, Rates: &options.Rates}, m)}
 	for _, c := range options.Classes {
 		if c.Name == "" || out[c.Name] != nil {
 			return nil, widest, fmt.Errorf("class %q: needs a name that no other has", c.Name)
 		}
 		c.Limits = c.Limits.orElse(ordinary)
 		widest = widest.orWider(c.Limits)
+		if c.Rates == nil {
+			c.Rates = &options.Rates
+		}
 		out[c.Name] = newClass(c, m)
 	}
 	return out, widest, nil
 }
 
 func newClass(c Class, m *metrics) *class {
-	return &class{c, func(kind string) { m.limited.WithLabelValues(kind, c.Name).Inc() }}
+	return &class{
+		Class: c, refused: func(kind string) { m.limited.WithLabelValues(kind, c.Name).Inc() },
+		rates: c.Rates, policies: c.Rates.policyHeader(),
+	}
 }
 
 // classOf is the class of the caller of ctx.

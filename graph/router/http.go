@@ -110,13 +110,21 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 	body.Reset()
 	defer putBuffer(body)
 	class := x.router.classOf(ctx)
+	if err := x.router.knownDenied(ctx, class); err != nil {
+		x.refuseOperation(ctx, err)
+		return
+	}
 	parsed, status, err := x.readRequest(req, class, body)
 	if err != nil {
 		class.count(err)
+		if _, limited := x.router.take(ctx, class, nil, 0, nil); limited != nil {
+			x.refuseOperation(ctx, limited)
+			return
+		}
 		x.refuse(ctx, status, outcomeInvalid, err)
 		return
 	}
-	x.run(ctx, parsed)
+	x.run(ctx, class, parsed)
 }
 
 // authenticate returns a context with the caller, if there is one.
@@ -147,6 +155,11 @@ func (x *exchange) refuseCaller(ctx context.Context, err error) {
 		status = knownCodes[f.Code]
 	default:
 		x.w.Header().Set("WWW-Authenticate", "Bearer")
+		class := x.router.classOf(ctx)
+		if err := x.router.takeFromAddress(ctx, class, class.rates.IP); err != nil {
+			x.refuseOperation(ctx, err)
+			return
+		}
 	}
 	x.refuse(ctx, status, outcomeRefused, f)
 }
@@ -208,11 +221,12 @@ func (x *exchange) readBody(req *http.Request, class *class, into *bytes.Buffer)
 }
 
 // run prepares and runs an operation and writes its response.
-func (x *exchange) run(ctx context.Context, request request) {
+func (x *exchange) run(ctx context.Context, class *class, request request) {
 	r := x.router
 	ctx, span := telemetry.Span(ctx, "operation")
 	defer span.End()
-	op, variables, err := r.bind(ctx, request)
+	op, variables, verdict, err := r.bind(ctx, class, request)
+	x.tellRates(class, verdict)
 	if op != nil {
 		x.op = op
 		if x.get && op.kind != ast.OperationTypeQuery {
@@ -249,34 +263,31 @@ func (x *exchange) run(ctx context.Context, request request) {
 	x.write(ctx, http.StatusOK, outcome, response)
 }
 
-// bind prepares a request's operation and its variables. The operation is
+// bindOperation prepares a request's operation and its variables. The operation is
 // returned with an error, too, if it is known.
-func (r *Router) bind(ctx context.Context, request request) (*operation, *astjson.Value, error) {
+func (r *Router) bindOperation(ctx context.Context, class *class, request request) (_ *operation, _ *astjson.Value, price int64, _ error) {
 	current := r.current.Load()
 	op, err := current.prepare(ctx, request.query, request.operationName, request.variables)
-	class := r.classOf(ctx)
 	if err != nil {
 		class.count(err)
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	if err := class.admits(op); err != nil {
-		return op, nil, err
+		return op, nil, 0, err
 	}
 	if op.kind != ast.OperationTypeQuery && r.options.AllowMutations != nil {
 		if err := r.options.AllowMutations(); err != nil {
-			return op, nil, err
+			return op, nil, 0, err
 		}
 	}
 	tools := current.tools.Get().(*toolkit)
 	defer current.tools.Put(tools)
 	variables, err := op.variables.bind(current.graph, tools.check, request.variables)
 	if err != nil {
-		return op, nil, err
+		return op, nil, 0, err
 	}
-	if _, err = class.price(op, request.variables); err != nil {
-		return op, nil, err
-	}
-	return op, variables, nil
+	price, err = class.price(op, request.variables)
+	return op, variables, price, err
 }
 
 // execute runs a query or mutation and returns a response of its own memory.
@@ -288,14 +299,16 @@ func (r *Router) execute(ctx context.Context, op *operation, variables *astjson.
 // refuseOperation answers an operation that was understood as a request and not
 // run.
 func (x *exchange) refuseOperation(ctx context.Context, err error) {
-	status, outcome := http.StatusBadRequest, outcomeInvalid
+	status, outcome, limited := http.StatusBadRequest, outcomeInvalid, false
 	if f, ok := fault.As(err); ok {
-		status = knownCodes[f.Code]
+		status, limited = knownCodes[f.Code], f.Code == fault.CodeRateLimited
 		if f.Code == fault.CodeInternal {
 			outcome = outcomeFailed
 		}
 	}
-	if x.media == mediaJSON && status < http.StatusInternalServerError {
+	if limited {
+		outcome = outcomeRefused
+	} else if x.media == mediaJSON && status < http.StatusInternalServerError {
 		status = http.StatusOK
 	}
 	x.refuse(ctx, status, outcome, err)

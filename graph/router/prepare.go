@@ -67,6 +67,8 @@ type operation struct {
 	// whole is set where the plan leaves something out or holds type markers: the
 	// answer is completed by it.
 	whole *ast.Document
+	// limited are the fields with rates of their own.
+	limited []limitedField
 }
 
 // toolkit holds the engine's stateful, reusable parts; one goroutine at a time.
@@ -198,6 +200,7 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 	if op.cost, err = r.compileCost(doc); err != nil {
 		return nil, err
 	}
+	op.limited = r.limitedFields(doc)
 	declared, err := readDeclared(r.graph.inputs, doc)
 	if err != nil {
 		return nil, err

@@ -13,19 +13,20 @@ const subprotocol = "graphql-transport-ws"
 // The codes with which a WebSocket is closed. docs/errors.md tells clients what to
 // do on each.
 const (
-	closeBadRequest    websocket.StatusCode = 4400 // a message that the protocol does not know
-	closeUnauthorized  websocket.StatusCode = 4401 // an operation before the ack; the sign-in has ended
-	closeForbidden     websocket.StatusCode = 4403 // a bad token; the token has expired
-	closeNotAcceptable websocket.StatusCode = 4406 // another subprotocol
-	closeInitTimeout   websocket.StatusCode = 4408
-	closeDuplicateID   websocket.StatusCode = 4409
-	closeTooManyInits  websocket.StatusCode = 4429
-	closeGoingAway                          = websocket.StatusGoingAway     // 1001: the server ends
-	closeTryAgain                           = websocket.StatusTryAgainLater // 1013: who is asking cannot be told now
-	closeInternal                           = websocket.StatusInternalError // 1011
-	maxOperationID                          = 128
-	maxInitPayload                          = 16 << 10
-	maxGreeting                             = maxInitPayload + 1<<10 // bytes of a message before the ack
+	closeBadRequest      websocket.StatusCode = 4400 // a message that the protocol does not know
+	closeUnauthorized    websocket.StatusCode = 4401 // an operation before the ack; the sign-in has ended
+	closeForbidden       websocket.StatusCode = 4403 // a bad token; the token has expired
+	closeNotAcceptable   websocket.StatusCode = 4406 // another subprotocol
+	closeInitTimeout     websocket.StatusCode = 4408
+	closeDuplicateID     websocket.StatusCode = 4409
+	closeTooManyInits    websocket.StatusCode = 4429
+	closeTooManyRequests websocket.StatusCode = 4429                          // operations go on although a rate limit refuses them
+	closeGoingAway                            = websocket.StatusGoingAway     // 1001: the server ends
+	closeTryAgain                             = websocket.StatusTryAgainLater // 1013: who is asking cannot be told now
+	closeInternal                             = websocket.StatusInternalError // 1011
+	maxOperationID                            = 128
+	maxInitPayload                            = 16 << 10
+	maxGreeting                               = maxInitPayload + 1<<10 // bytes of a message before the ack
 )
 
 // The types of messages.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/ratelimit"
 )
 
 // LocalSubgraph is a subgraph that runs in this process.
@@ -102,6 +103,13 @@ type Options struct {
 	Upstream upstream.Policy
 	// Limits bounds what a single request may ask for.
 	Limits Limits
+	// Limiter counts what Rates and FieldRates limit; nil limits no rates. Clients'
+	// addresses are identity.ClientFrom's.
+	Limiter *ratelimit.Limiter
+	// Rates are how often callers may ask.
+	Rates Rates
+	// FieldRates limit fields of mutations by their names.
+	FieldRates map[string]FieldRate
 	// Classes are kinds of callers with limits of their own.
 	Classes []Class
 	// Classify names the class of the caller of a context, who may be nobody; it must

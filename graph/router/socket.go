@@ -34,6 +34,8 @@ type socket struct {
 
 	caller atomic.Pointer[identity.Caller]
 	bearer atomic.Pointer[bearer]
+	// throttled counts operations in a row that a rate limit refused.
+	throttled atomic.Int32
 
 	mu         sync.Mutex
 	wire       net.Conn // what conn speaks over
@@ -74,6 +76,12 @@ func (x *exchange) serveSocket(ctx context.Context, req *http.Request) {
 			x.refuseCaller(ctx, err)
 			return
 		}
+	}
+	class := r.classOf(s.asking(ctx))
+	if err := r.takeFromAddress(ctx, class, class.rates.Sockets); err != nil {
+		s.finish()
+		x.refuseOperation(ctx, err)
+		return
 	}
 	if err := r.clients.add(s, r.streams.MaxConnections); err != nil {
 		s.finish()

@@ -186,7 +186,8 @@ func (o *socketOperation) run(ctx context.Context, payload []byte) {
 	}
 	r := o.socket.router
 	var variables *astjson.Value
-	if op, variables, err = r.bind(ctx, request); err != nil {
+	asking := o.socket.asking(ctx)
+	if op, variables, _, err = r.bind(asking, r.classOf(asking), request); err != nil {
 		done(err)
 		return
 	}
@@ -211,6 +212,7 @@ func (o *socketOperation) finish(ctx context.Context, span trace.Span, op *opera
 	outcome := outcomeOK
 	switch f, ok := fault.As(err); {
 	case err == nil:
+		o.socket.throttled.Store(0)
 		o.last(messageComplete, nil)
 	case ctx.Err() != nil || errors.Is(err, errOver):
 		// Nobody waits for an answer.
@@ -220,6 +222,10 @@ func (o *socketOperation) finish(ctx context.Context, span trace.Span, op *opera
 	default:
 		outcome = outcomeErrors
 		o.fail(ctx, err)
+		if ok && f.Code == fault.CodeRateLimited {
+			outcome = outcomeRefused
+			o.socket.throttle()
+		}
 	}
 	if caller := o.socket.caller.Load(); caller != nil {
 		ctx = identity.NewContext(ctx, caller)
