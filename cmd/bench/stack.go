@@ -141,6 +141,10 @@ func (s *stack) startServer(ctx context.Context, settings ...string) error {
 		"TRADESAGE_LISTEN="+public, "TRADESAGE_METRICS_LISTEN="+operations,
 		"TRADESAGE_DATABASE_URL="+s.databaseURL(), "TRADESAGE_DATABASE_SECRET="+s.secret,
 		"TRADESAGE_MASTER_KEY="+s.master, "TRADESAGE_REDIS_URL="+s.services.RedisURL(),
+		// The limits are in the way that is measured, and wide enough not to be met.
+		"TRADESAGE_RATE_IP=100000000/1m", "TRADESAGE_RATE_SOCKETS=100000000/1m", "TRADESAGE_RATE_USER=100000000/1m",
+		"TRADESAGE_RATE_TENANT=100000000/1m", "TRADESAGE_RATE_USER_COST=1000000000/1m", "TRADESAGE_RATE_TENANT_COST=1000000000/1m",
+		"TRADESAGE_RATE_SECRETS=off", "TRADESAGE_RATE_LOGIN=off",
 		"TRADESAGE_ACCESS_TOKEN_TTL=1h", "TRADESAGE_BLANKS=0", "TRADESAGE_LOG_LEVEL=warn",
 	)
 	cmd.Env = append(cmd.Env, settings...)

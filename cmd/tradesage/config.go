@@ -120,6 +120,7 @@ type config struct {
 	Database   databaseConfig   `embed:""`
 	Identity   identityConfig   `embed:""`
 	Mail       mailConfig       `embed:""`
+	Limits     limitsConfig     `embed:""`
 
 	Observing observingConfig `embed:""`
 }
@@ -128,7 +129,7 @@ type config struct {
 // fills in what follows from others.
 func (c *config) validate() error {
 	c.Parts.foreign = c.Supergraph.given()
-	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.Streams.validate(), c.Memory.validate(), c.Observing.validate(), c.validateOrigins()); err != nil {
+	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.Limits.validate(), c.Streams.validate(), c.Memory.validate(), c.Observing.validate(), c.validateOrigins()); err != nil {
 		return err
 	}
 	if err := c.Supergraph.validate(c.Parts); err != nil {

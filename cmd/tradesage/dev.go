@@ -37,6 +37,7 @@ type devCommand struct {
 	Streams   streamsConfig   `embed:""`
 	Memory    memoryConfig    `embed:""`
 	Observing observingConfig `embed:""`
+	Limits    limitsConfig    `embed:""`
 }
 
 const (
@@ -50,7 +51,7 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	out := &steps{w: os.Stdout, began: time.Now()}
 	c := config{
 		Listen: d.Listen, MetricsListen: d.MetricsListen, LogLevel: d.LogLevel, LogFormat: "text",
-		Introspection: true, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins, Observing: d.Observing,
+		Introspection: true, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins, Observing: d.Observing, Limits: d.Limits,
 		Identity: identityConfig{Audience: "tradesage", AccessTTL: 15 * time.Minute, SessionTTL: 720 * time.Hour},
 		Streams:  d.Streams, Memory: d.Memory,
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
 )
 
 // host is what others reach of a process. It answers from the first moment: until
@@ -101,7 +102,7 @@ func (h *host) waiting() http.Handler {
 			"message": "this server is starting; try again shortly", "extensions": map[string]any{"code": fault.CodeUnavailable},
 		}}})
 	})
-	return edge(mux)
+	return edge(identity.WithClient, mux)
 }
 
 // notReady is the answer of /readyz without looking at anything.

@@ -156,8 +156,12 @@ func (a *app) publicHandler(ready http.Handler) http.Handler {
 		mux.HandleFunc("GET /dev/mail", a.mailbox.ServeHTML)
 		mux.HandleFunc("GET /dev/mail.json", a.mailbox.ServeJSON)
 	}
+	proxies, err := identity.ParseProxies(a.config.Limits.TrustedProxies)
+	if err != nil { // validated with the configuration
+		a.logger.Error("trusted proxies", "error", err)
+	}
 	return a.tracing.Handler(false,
-		telemetry.Middleware(a.logger, edge(origin.Handler(a.config.Origins, http.HandlerFunc(foreignPage), compressed(mux)))))
+		telemetry.Middleware(a.logger, edge(proxies.WithClient, origin.Handler(a.config.Origins, http.HandlerFunc(foreignPage), compressed(mux)))))
 }
 
 // foreignPage answers what the page of an origin that is not allowed has a browser
@@ -181,12 +185,12 @@ var everywhere = http.Header{
 }
 
 // edge sets what every answer carries, and notes whom each request comes from.
-func edge(next http.Handler) http.Handler {
+func edge(client func(*http.Request) *http.Request, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		maps.Copy(h, everywhere)
 		tellHTTPSOnly(h, r.TLS)
-		next.ServeHTTP(w, identity.WithClient(r))
+		next.ServeHTTP(w, client(r))
 	})
 }
 

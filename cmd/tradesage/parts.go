@@ -152,14 +152,17 @@ var guarded = []string{
 func (a *app) buildRouter(background context.Context, m mode, who verification) error {
 	options := router.Options{
 		Config: graph.Supergraph, Local: map[string]router.LocalSubgraph{}, Remote: map[string]router.Remote{},
-		Streams: a.config.streams(),
-		Limits:  router.Limits{Guarded: guarded}, FetchTimeout: a.config.Upstream.FetchTimeout,
+		Streams:       a.config.streams(),
+		FetchTimeout:  a.config.Upstream.FetchTimeout,
 		Upstream:      a.config.Upstream.policy(),
 		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry, Observing: a.config.Observing.router(),
 	}
 	if !a.config.Supergraph.PublicOnly {
 		options.Authenticate, options.Recheck = authenticate(who.verifier), who.verifier.Recheck
 		options.AllowMutations, options.MissingScope = who.revocations.AllowMutations, a.rights.Lacks
+	}
+	if err := a.limit(&options); err != nil {
+		return err
 	}
 	for name, local := range a.local {
 		options.Local[name] = local

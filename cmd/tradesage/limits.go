@@ -1,0 +1,277 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tradesage/tradesage/graph/router"
+	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/ratelimit"
+)
+
+// limitsConfig bounds what callers may ask for, and how often.
+type limitsConfig struct {
+	MaxBody          int64 `name:"max-body" env:"TRADESAGE_MAX_BODY" default:"1048576" help:"Most bytes of a GraphQL request."`
+	MaxTokens        int   `name:"max-tokens" env:"TRADESAGE_MAX_TOKENS" default:"10000" help:"Most lexical tokens of a document."`
+	MaxDepth         int   `name:"max-depth" env:"TRADESAGE_MAX_DEPTH" default:"25" help:"How deep fields may nest."`
+	MaxFields        int   `name:"max-fields" env:"TRADESAGE_MAX_FIELDS" default:"2000" help:"Most fields of an operation, its fragments expanded."`
+	MaxAliases       int   `name:"max-aliases" env:"TRADESAGE_MAX_ALIASES" default:"200" help:"Most aliases of an operation, its fragments expanded."`
+	MaxRootFields    int   `name:"max-root-fields" env:"TRADESAGE_MAX_ROOT_FIELDS" default:"50" help:"Most fields of the operation itself."`
+	MaxDirectives    int   `name:"max-directives" env:"TRADESAGE_MAX_DIRECTIVES" default:"50" help:"Most directives of an operation, its fragments expanded."`
+	MaxIntrospection int   `name:"max-introspection" env:"TRADESAGE_MAX_INTROSPECTION" default:"3" help:"How deep lists may nest within an introspection."`
+	MaxCost          int64 `name:"max-cost" env:"TRADESAGE_MAX_COST" default:"40000" help:"Most that an operation may cost, by the @cost and @listSize of the schema."`
+	AnonymousMaxCost int64 `name:"anonymous-max-cost" env:"TRADESAGE_ANONYMOUS_MAX_COST" default:"1000" help:"The same for who is not signed in."`
+
+	RateIP         rate `name:"rate-ip" env:"TRADESAGE_RATE_IP" default:"600/1m" help:"Requests of who is not signed in, by address, as 600/1m: 600 at once, and 600 more in each minute, evenly; off for no limit."`
+	RateSockets    rate `name:"rate-sockets" env:"TRADESAGE_RATE_SOCKETS" default:"1000/1m" help:"WebSockets that an address may open."`
+	RateUser       rate `name:"rate-user" env:"TRADESAGE_RATE_USER" default:"3000/1m" help:"Requests of a user."`
+	RateTenant     rate `name:"rate-tenant" env:"TRADESAGE_RATE_TENANT" default:"60000/1m" help:"Requests of a tenant's users together."`
+	RateUserCost   rate `name:"rate-user-cost" env:"TRADESAGE_RATE_USER_COST" default:"300000/1m" help:"Costs of a user's operations."`
+	RateTenantCost rate `name:"rate-tenant-cost" env:"TRADESAGE_RATE_TENANT_COST" default:"6000000/1m" help:"Costs of the operations of a tenant's users together."`
+	RateSecrets    rate `name:"rate-secrets" env:"TRADESAGE_RATE_SECRETS" default:"120/1m" help:"Operations that check a password, a code or a ticket, by address."`
+	RateLogin      rate `name:"rate-login" env:"TRADESAGE_RATE_LOGIN" default:"30/5m" help:"Tries to sign in to one account, from wherever, and of one user to change or confirm the password."`
+	RateMail       rate `name:"rate-mail" env:"TRADESAGE_RATE_MAIL" default:"10/1h" help:"Mails that registering and forgetting a password send to one e-mail address."`
+
+	File           string   `name:"limits-file" env:"TRADESAGE_LIMITS_FILE" type:"path" help:"JSON file with classes of callers that have other limits, by a scope that they hold (docs/limits.md)."`
+	TrustedProxies []string `name:"trusted-proxy" env:"TRADESAGE_TRUSTED_PROXIES" help:"Addresses or networks (CIDR) of proxies whose Forwarded or X-Forwarded-For is believed, as 10.0.0.0/8."`
+}
+
+// rate is how much in which time; zero is no limit.
+type rate struct {
+	quota  int64
+	period time.Duration
+}
+
+// UnmarshalText reads "600/1m" or "off".
+func (r *rate) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*r = rate{}
+		return nil
+	}
+	count, period, ok := strings.Cut(string(text), "/")
+	quota, err := strconv.ParseInt(count, 10, 64)
+	if !ok || err != nil {
+		return fmt.Errorf("%q is not a rate as 600/1m, nor off", text)
+	}
+	d, err := time.ParseDuration(period)
+	if err != nil {
+		return fmt.Errorf("%q is not a rate as 600/1m, nor off", text)
+	}
+	p := ratelimit.Policy{Name: "rate", Quota: quota, Period: d}
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	*r = rate{quota, d}
+	return nil
+}
+
+func (r rate) policy(name string) *ratelimit.Policy {
+	if r.quota == 0 {
+		return nil
+	}
+	return &ratelimit.Policy{Name: name, Quota: r.quota, Period: r.period}
+}
+
+// exact is a policy for what is rare.
+func (r rate) exact(name string) *ratelimit.Policy {
+	p := r.policy(name)
+	if p != nil {
+		p.Exact = true
+	}
+	return p
+}
+
+func (c *limitsConfig) validate() error {
+	for name, value := range map[string]int64{
+		"BODY": c.MaxBody, "TOKENS": int64(c.MaxTokens), "DEPTH": int64(c.MaxDepth), "FIELDS": int64(c.MaxFields),
+		"ALIASES": int64(c.MaxAliases), "ROOT_FIELDS": int64(c.MaxRootFields), "DIRECTIVES": int64(c.MaxDirectives),
+		"INTROSPECTION": int64(c.MaxIntrospection), "COST": c.MaxCost,
+	} {
+		if value < 1 {
+			return fmt.Errorf("TRADESAGE_MAX_%s: %d is not 1 or more", name, value)
+		}
+	}
+	if c.AnonymousMaxCost < 1 {
+		return fmt.Errorf("TRADESAGE_ANONYMOUS_MAX_COST: %d is not 1 or more", c.AnonymousMaxCost)
+	}
+	if _, err := identity.ParseProxies(c.TrustedProxies); err != nil {
+		return fmt.Errorf("TRADESAGE_TRUSTED_PROXIES: %w", err)
+	}
+	_, err := c.classes()
+	return err
+}
+
+// limits are everybody's.
+func (c *limitsConfig) limits() router.Limits {
+	return router.Limits{
+		MaxBodyBytes: c.MaxBody, MaxTokens: c.MaxTokens, MaxDepth: c.MaxDepth, MaxFields: c.MaxFields, MaxAliases: c.MaxAliases,
+		MaxRootFields: c.MaxRootFields, MaxDirectives: c.MaxDirectives, MaxIntrospection: c.MaxIntrospection,
+		MaxCost: c.MaxCost, Guarded: guarded,
+	}
+}
+
+func (c *limitsConfig) rates() router.Rates {
+	return router.Rates{
+		IP: c.RateIP.policy("ip"), Sockets: c.RateSockets.policy("sockets"),
+		User: c.RateUser.policy("user"), Tenant: c.RateTenant.policy("tenant"),
+		UserCost: c.RateUserCost.policy("user-cost"), TenantCost: c.RateTenantCost.policy("tenant-cost"),
+	}
+}
+
+// fieldRates are those of what guesses could be sent to, or mails be sent by.
+func (c *limitsConfig) fieldRates() map[string]router.FieldRate {
+	secrets, login, mail := c.RateSecrets.exact("secrets"), c.RateLogin.exact("login"), c.RateMail.exact("mail")
+	rates := map[string]router.FieldRate{}
+	for _, name := range guarded {
+		if name != "refreshSession" { // whose tokens nobody guesses, and whole offices renew
+			rates[name] = router.FieldRate{IP: secrets, User: login}
+		}
+	}
+	rates["login"] = router.FieldRate{IP: secrets, Value: login, Argument: "input.email"}
+	for _, name := range []string{"register", "requestPasswordReset"} {
+		rates[name] = router.FieldRate{IP: secrets, Value: mail, Argument: "input.email"}
+	}
+	return rates
+}
+
+// callerClass is one of the limits file: what holders of a scope may ask for. What
+// is left out is as everybody's.
+type callerClass struct {
+	Name  string `json:"name"`
+	Scope string `json:"scope"`
+
+	MaxBody          int64 `json:"maxBody"`
+	MaxTokens        int   `json:"maxTokens"`
+	MaxDepth         int   `json:"maxDepth"`
+	MaxFields        int   `json:"maxFields"`
+	MaxAliases       int   `json:"maxAliases"`
+	MaxRootFields    int   `json:"maxRootFields"`
+	MaxDirectives    int   `json:"maxDirectives"`
+	MaxIntrospection int   `json:"maxIntrospection"`
+	MaxCost          int64 `json:"maxCost"`
+
+	RateUser       *rate `json:"rateUser"`
+	RateTenant     *rate `json:"rateTenant"`
+	RateUserCost   *rate `json:"rateUserCost"`
+	RateTenantCost *rate `json:"rateTenantCost"`
+}
+
+const classAnonymous = "anonymous"
+
+var className = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+
+// classes reads the limits file.
+func (c *limitsConfig) classes() ([]callerClass, error) {
+	if c.File == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.File)
+	if err != nil {
+		return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: %w", err)
+	}
+	var file struct {
+		Classes []callerClass `json:"classes"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&file); err != nil {
+		return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: %s: %w", c.File, err)
+	}
+	seen := map[string]bool{classAnonymous: true, "default": true}
+	for _, class := range file.Classes {
+		switch {
+		case !className.MatchString(class.Name) || seen[class.Name]:
+			return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: class %q: needs a name of its own of a-z, 0-9 and _", class.Name)
+		case class.Scope == "":
+			return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: class %s: needs the scope of its callers", class.Name)
+		}
+		seen[class.Name] = true
+		for _, n := range []int64{
+			class.MaxBody, int64(class.MaxTokens), int64(class.MaxDepth), int64(class.MaxFields), int64(class.MaxAliases),
+			int64(class.MaxRootFields), int64(class.MaxDirectives), int64(class.MaxIntrospection), class.MaxCost,
+		} {
+			if n < 0 {
+				return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: class %s: a limit is negative", class.Name)
+			}
+		}
+	}
+	return file.Classes, nil
+}
+
+func (c callerClass) limits() router.Limits {
+	return router.Limits{
+		MaxBodyBytes: c.MaxBody, MaxTokens: c.MaxTokens, MaxDepth: c.MaxDepth, MaxFields: c.MaxFields, MaxAliases: c.MaxAliases,
+		MaxRootFields: c.MaxRootFields, MaxDirectives: c.MaxDirectives, MaxIntrospection: c.MaxIntrospection, MaxCost: c.MaxCost,
+	}
+}
+
+func (c callerClass) rates(others router.Rates) *router.Rates {
+	for _, r := range []struct {
+		own  *rate
+		name string
+		into **ratelimit.Policy
+	}{
+		{c.RateUser, "user", &others.User},
+		{c.RateTenant, "tenant", &others.Tenant},
+		{c.RateUserCost, "user-cost", &others.UserCost},
+		{c.RateTenantCost, "tenant-cost", &others.TenantCost},
+	} {
+		if r.own != nil { // counts of its own: another quota fills at another speed
+			*r.into = r.own.policy(r.name + "-" + c.Name)
+		}
+	}
+	return &others
+}
+
+// limit gives the router its limits.
+func (a *app) limit(options *router.Options) error {
+	c := &a.config.Limits
+	classes, err := c.classes()
+	if err != nil {
+		return err
+	}
+	options.Limits, options.Rates, options.FieldRates = c.limits(), c.rates(), c.fieldRates()
+	counting := ratelimit.Options{Logger: a.logger, Metrics: a.registry}
+	if a.redis != nil {
+		counting.Redis = a.redis
+	}
+	if options.Limiter, err = ratelimit.New(counting); err != nil {
+		return fmt.Errorf("rate limits: %w", err)
+	}
+	options.Classes = []router.Class{{Name: classAnonymous, Limits: router.Limits{MaxCost: c.AnonymousMaxCost}}}
+	for _, class := range classes {
+		options.Classes = append(options.Classes, router.Class{Name: class.Name, Limits: class.limits(), Rates: class.rates(options.Rates)})
+	}
+	options.Classify = classify(classes, options.MissingScope)
+	return nil
+}
+
+// classify finds the class of a caller: the first one whose scope they hold.
+func classify(classes []callerClass, missing func(context.Context, [][]string) (string, error)) func(context.Context) string {
+	asks := make([][][]string, len(classes))
+	for i, class := range classes {
+		asks[i] = [][]string{{class.Scope}}
+	}
+	return func(ctx context.Context) string {
+		if _, err := identity.FromContext(ctx); err != nil {
+			return classAnonymous
+		}
+		for i := range classes {
+			// Whose scopes cannot be told has everybody's limits.
+			if missing == nil {
+				break
+			}
+			if lacks, err := missing(ctx, asks[i]); err == nil && lacks == "" {
+				return classes[i].Name
+			}
+		}
+		return ""
+	}
+}
