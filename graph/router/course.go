@@ -31,7 +31,9 @@ func (r *Router) rebinding(op *operation, request request) rebind {
 		if err != nil {
 			return nil, nil, err
 		}
-		return r.bind(ctx, again)
+		// It was charged when it began, and admitted by the limits of its caller.
+		op, variables, _, err := r.bindOperation(ctx, r.widest, again)
+		return op, variables, err
 	}
 }
 

@@ -143,6 +143,7 @@ type Router struct {
 	// limits are the widest of all classes.
 	limits   Limits
 	classes  classes
+	widest   *class // with those limits
 	streams  Streams
 	clients  clients
 	feeds    feeds
@@ -189,6 +190,7 @@ func New(ctx context.Context, options Options) (*Router, error) {
 	if r.classes, r.limits, err = newClasses(&options, r.metrics); err != nil {
 		return nil, err
 	}
+	r.widest = newClass(Class{Name: "default", Limits: r.limits, Rates: &Rates{}}, r.metrics)
 	if err := r.metrics.register(options.Metrics); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
