@@ -276,6 +276,7 @@ func TestDatabasesRestartUnderLoad(t *testing.T) {
 		"TRADESAGE_DATABASE_URL":    postgres.PostgresURL("nobody", "", "tradesage"),
 		"TRADESAGE_DATABASE_SECRET": base64.StdEncoding.EncodeToString(dbtest.Secret), "TRADESAGE_MASTER_KEY": masterKey,
 		"TRADESAGE_REDIS_URL": redis.RedisURL(), "TRADESAGE_BLANKS": "2", "TRADESAGE_LOG_FORMAT": "text",
+		"TRADESAGE_RATE_USER": "off", "TRADESAGE_RATE_SECRETS": "off",
 	}
 	cmd := exec.CommandContext(t.Context(), binary(t), "migrate")
 	cmd.Env = []string{

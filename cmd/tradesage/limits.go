@@ -94,12 +94,12 @@ func (c *limitsConfig) validate() error {
 		"ALIASES": int64(c.MaxAliases), "ROOT_FIELDS": int64(c.MaxRootFields), "DIRECTIVES": int64(c.MaxDirectives),
 		"INTROSPECTION": int64(c.MaxIntrospection), "COST": c.MaxCost,
 	} {
-		if value < 1 {
-			return fmt.Errorf("TRADESAGE_MAX_%s: %d is not 1 or more", name, value)
+		if value < 0 { // 0 is the default
+			return fmt.Errorf("TRADESAGE_MAX_%s: %d is negative", name, value)
 		}
 	}
-	if c.AnonymousMaxCost < 1 {
-		return fmt.Errorf("TRADESAGE_ANONYMOUS_MAX_COST: %d is not 1 or more", c.AnonymousMaxCost)
+	if c.AnonymousMaxCost < 0 {
+		return fmt.Errorf("TRADESAGE_ANONYMOUS_MAX_COST: %d is negative", c.AnonymousMaxCost)
 	}
 	if _, err := identity.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("TRADESAGE_TRUSTED_PROXIES: %w", err)

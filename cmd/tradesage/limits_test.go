@@ -101,7 +101,7 @@ func TestBadLimitsAreNamed(t *testing.T) {
 	}
 	for want, flags := range map[string][]string{
 		"is not a rate as 600/1m":        {"--rate-user", "600"},
-		"TRADESAGE_MAX_DEPTH: 0":         {"--max-depth", "0"},
+		"TRADESAGE_MAX_DEPTH: -1":        {"--max-depth=-1"},
 		"TRADESAGE_TRUSTED_PROXIES: \"a": {"--trusted-proxy", "a.example"},
 		`unknown field "maxCots"`:        {"--limits-file", file},
 	} {

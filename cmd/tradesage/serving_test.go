@@ -30,6 +30,11 @@ func settings(e *dbtest.Env) map[string]string {
 		"TRADESAGE_DRAIN_DELAY":     "0s",
 		"TRADESAGE_DRAIN_TIME":      "2s",
 		"TRADESAGE_START_WAIT":      "0s",
+		// All tests share an address and a Redis.
+		"TRADESAGE_RATE_IP":      "off",
+		"TRADESAGE_RATE_SOCKETS": "off",
+		"TRADESAGE_RATE_SECRETS": "off",
+		"TRADESAGE_RATE_USER":    "off",
 	}
 }
 

@@ -28,6 +28,7 @@ type metrics struct {
 	feeds         prometheus.Gauge
 	sent, dropped prometheus.Counter
 	limited       *prometheus.CounterVec
+	waited        prometheus.Histogram
 	refused       *prometheus.CounterVec
 	reloads       *prometheus.CounterVec
 	loaded        prometheus.Gauge
@@ -79,7 +80,7 @@ func newMetrics(o Observing) *metrics {
 		Name: "tradesage_router_events_dropped_total",
 		Help: "Events of subscriptions that were not sent: the caller no longer counts, the client is gone or too slow, or it failed.",
 	})
-	m.limited = newLimited()
+	m.limited, m.waited = newLimited(), newWaited()
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tradesage_router_refused_total",
 		Help: "Demands of the schema that callers did not fulfil, by the code of the answer (UNAUTHENTICATED, FORBIDDEN, STEP_UP_REQUIRED).",

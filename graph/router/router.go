@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
+	"github.com/tradesage/tradesage/graph/fairqueue"
 	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/ratelimit"
@@ -120,6 +121,8 @@ type Options struct {
 	CacheSize int
 	// MaxConcurrent is how many operations run at once, by default 1024; more wait.
 	MaxConcurrent int
+	// Concurrency shares those between tenants and users.
+	Concurrency Concurrency
 	// Introspection lets clients select __schema and __type.
 	Introspection bool
 	// Logger defaults to slog.Default().
@@ -153,7 +156,7 @@ type Router struct {
 	// reloading is held while another one takes its place.
 	reloading sync.Mutex
 	// slots are taken by what runs.
-	slots   chan struct{}
+	slots   *fairqueue.Queue
 	log     *slog.Logger
 	metrics *metrics
 	// upstreams are the metrics of remote subgraphs.
@@ -184,11 +187,14 @@ func New(ctx context.Context, options Options) (*Router, error) {
 		metrics: newMetrics(options.Observing),
 
 		upstreams: upstream.NewMetrics(),
-		slots:     make(chan struct{}, options.MaxConcurrent),
 	}
 	var err error
 	if r.classes, r.limits, err = newClasses(&options, r.metrics); err != nil {
 		return nil, err
+	}
+	r.slots = fairqueue.New(options.Concurrency.options(options.MaxConcurrent, func(d time.Duration) { r.metrics.waited.Observe(d.Seconds()) }))
+	if err := r.metrics.registerSlots(options.Metrics, r.slots); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	r.widest = newClass(Class{Name: "default", Limits: r.limits, Rates: &Rates{}}, r.metrics)
 	if err := r.metrics.register(options.Metrics); err != nil {

@@ -1,0 +1,229 @@
+package fairqueue_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tradesage/tradesage/graph/fairqueue"
+)
+
+func id(n byte) fairqueue.ID { return fairqueue.ID{n} }
+
+func options() fairqueue.Options {
+	return fairqueue.Options{Slots: 4, PerTenant: 3, PerUser: 2, TenantWaiting: 100, Waiting: 1000, MaxWait: time.Minute}
+}
+
+// waits starts an Acquire that must wait, and returns what tells its end.
+func waits(t *testing.T, q *fairqueue.Queue, ctx context.Context, tenant, user byte) <-chan error { //nolint:revive // as the queue's
+	t.Helper()
+	_, before := q.Count()
+	done := make(chan error, 1)
+	go func() { done <- q.Acquire(ctx, id(tenant), id(user)) }()
+	deadline, tick := time.After(30*time.Second), time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, now := q.Count(); now > before {
+			return done
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("%d/%d did not wait: %v", tenant, user, err)
+		case <-deadline:
+			t.Fatal("nobody waits")
+		case <-tick.C:
+		}
+	}
+}
+
+func runs(t *testing.T, q *fairqueue.Queue, tenant, user byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := q.Acquire(ctx, id(tenant), id(user)); err != nil {
+		t.Fatalf("%d/%d: %v", tenant, user, err)
+	}
+}
+
+func ended(t *testing.T, done <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(30 * time.Second):
+		t.Fatal("it still waits")
+		return nil
+	}
+}
+
+func TestCaps(t *testing.T) {
+	t.Parallel()
+	q := fairqueue.New(options())
+	runs(t, q, 1, 1)
+	runs(t, q, 1, 1)
+	third := waits(t, q, t.Context(), 1, 1) // the user has two
+	runs(t, q, 1, 2)                        // another user of the tenant passes
+	fourth := waits(t, q, t.Context(), 1, 3)
+	runs(t, q, 2, 1)
+	fifth := waits(t, q, t.Context(), 2, 1) // no slot is left
+	q.Release(id(1), id(2))
+	if err := ended(t, fourth); err != nil {
+		t.Error(err)
+	}
+	q.Release(id(1), id(1))
+	{
+		select {
+		case err := <-third:
+			if err != nil {
+				t.Error(err)
+			}
+			q.Release(id(1), id(1))
+			if err := ended(t, fifth); err != nil {
+				t.Error(err)
+			}
+		case err := <-fifth:
+			if err != nil {
+				t.Error(err)
+			}
+			q.Release(id(2), id(1))
+			if err := ended(t, third); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// However many of one tenant wait, another one's turn comes next.
+func TestTenantsTakeTurns(t *testing.T) {
+	t.Parallel()
+	o := options()
+	o.Slots, o.PerTenant, o.PerUser = 1, 1, 1
+	q := fairqueue.New(o)
+	runs(t, q, 1, 1)
+	var flood []<-chan error
+	for range 50 {
+		flood = append(flood, waits(t, q, t.Context(), 1, 1))
+	}
+	other := waits(t, q, t.Context(), 2, 2)
+	third := waits(t, q, t.Context(), 3, 3)
+	var order []string
+	for range 4 {
+		q.Release(id(map[string]byte{"": 1, "flood": 1, "other": 2, "third": 3}[last(order)]),
+			id(map[string]byte{"": 1, "flood": 1, "other": 2, "third": 3}[last(order)]))
+		select {
+		case <-flood[0]:
+			order, flood = append(order, "flood"), flood[1:]
+		case <-other:
+			order = append(order, "other")
+		case <-third:
+			order = append(order, "third")
+		case <-time.After(30 * time.Second):
+			t.Fatalf("nobody is next after %v", order)
+		}
+	}
+	counts := map[string]int{}
+	for _, who := range order {
+		counts[who]++
+	}
+	if counts["other"] != 1 || counts["third"] != 1 || counts["flood"] != 2 || order[3] != "flood" {
+		t.Errorf("%v", order)
+	}
+}
+
+func last(of []string) string {
+	if len(of) == 0 {
+		return ""
+	}
+	return of[len(of)-1]
+}
+
+func TestWaitingIsBounded(t *testing.T) {
+	t.Parallel()
+	o := options()
+	o.Slots, o.TenantWaiting, o.Waiting = 1, 2, 3
+	q := fairqueue.New(o)
+	runs(t, q, 1, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	first, second := waits(t, q, ctx, 1, 1), waits(t, q, ctx, 1, 1)
+	if err := q.Acquire(t.Context(), id(1), id(1)); !errors.Is(err, fairqueue.ErrCrowded) {
+		t.Errorf("a third of one tenant: %v", err)
+	}
+	third := waits(t, q, ctx, 2, 2)
+	if err := q.Acquire(t.Context(), id(3), id(3)); !errors.Is(err, fairqueue.ErrFull) {
+		t.Errorf("a fourth: %v", err)
+	}
+	cancel()
+	for _, done := range []<-chan error{first, second, third} {
+		if err := ended(t, done); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+	}
+	q.Release(id(1), id(1))
+	if running, waiting := q.Count(); running != 0 || waiting != 0 {
+		t.Errorf("%d run and %d wait", running, waiting)
+	}
+}
+
+func TestWaitingEnds(t *testing.T) {
+	t.Parallel()
+	o := options()
+	o.Slots, o.PerTenant, o.PerUser, o.MaxWait = 2, 1, 1, 10*time.Millisecond
+	q := fairqueue.New(o)
+	runs(t, q, 1, 1)
+	if err := q.Acquire(t.Context(), id(1), id(2)); !errors.Is(err, fairqueue.ErrCrowded) {
+		t.Errorf("at its own cap: %v", err)
+	}
+	runs(t, q, 2, 2)
+	if err := q.Acquire(t.Context(), id(3), id(3)); !errors.Is(err, fairqueue.ErrFull) {
+		t.Errorf("no slot: %v", err)
+	}
+}
+
+// Whatever happens at once, no cap is passed and no slot is lost.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	o := options()
+	q := fairqueue.New(o)
+	var running [3]atomic.Int32
+	var all sync.WaitGroup
+	for n := range byte(24) {
+		all.Go(func() {
+			tenant, user := n%3, n%6
+			for i := range 200 {
+				ctx, cancel := context.WithCancel(t.Context())
+				if i%7 == int(n%7) {
+					cancel()
+				}
+				if q.Acquire(ctx, id(tenant), id(user)) == nil {
+					if now := running[tenant].Add(1); int(now) > o.PerTenant {
+						t.Errorf("%d of a tenant run", now)
+					}
+					running[tenant].Add(-1)
+					q.Release(id(tenant), id(user))
+				}
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	if running, waiting := q.Count(); running != 0 || waiting != 0 {
+		t.Errorf("%d run and %d wait", running, waiting)
+	}
+	for n := range byte(4) {
+		runs(t, q, 10+n, n)
+	}
+}
+
+func BenchmarkFree(b *testing.B) {
+	q := fairqueue.New(fairqueue.Options{Slots: 1024, PerTenant: 1024, PerUser: 1024, MaxWait: time.Second})
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := q.Acquire(b.Context(), id(1), id(2)); err != nil {
+			b.Fatal(err)
+		}
+		q.Release(id(1), id(2))
+	}
+}
