@@ -60,24 +60,33 @@ type writing struct {
 	declared  []string
 	variables map[string]any
 	fragments []string
+	// taken is what each response name at each place stands for: it stands for nothing
+	// else there, whichever fragments are around it, so that selections merge.
+	taken map[string]string
 	// condition is a Boolean variable that decides several things.
 	condition string
 }
 
+// maxText keeps operations readable for who must find out what is wrong.
+const maxText = 3000
+
 // Next returns a legal operation.
 func (g *Generator) Next() Operation {
 	for {
-		w := &writing{Generator: g, variables: map[string]any{}}
+		w := &writing{Generator: g, variables: map[string]any{}, taken: map[string]string{}}
 		kind, root := "query", g.schema.Query
 		if g.Mutations && g.schema.Mutation != nil && g.IntN(4) == 0 {
 			kind, root = "mutation", g.schema.Mutation
 		}
-		body := w.set(root, g.Depth)
+		body := w.set(root, g.Depth, "")
 		head := kind + " Q"
 		if len(w.declared) > 0 {
 			head += "(" + strings.Join(w.declared, ", ") + ")"
 		}
 		o := Operation{head + " " + body + strings.Join(w.fragments, ""), w.variables}
+		if len(o.Text) > maxText {
+			continue
+		}
 		if _, errs := gqlparser.LoadQueryWithRules(g.schema, o.Text, rules.NewDefaultRules()); len(errs) == 0 {
 			return o
 		}
@@ -85,32 +94,31 @@ func (g *Generator) Next() Operation {
 }
 
 // set writes a selection set of a type.
-func (w *writing) set(d *ast.Definition, depth int) string {
-	taken := map[string]string{}
+func (w *writing) set(d *ast.Definition, depth int, at string) string {
 	var out []string
-	w.selections(d, depth, taken, &out)
+	w.selections(d, depth, at, &out)
 	if len(out) == 0 {
 		out = append(out, "__typename")
 	}
 	return "{ " + strings.Join(out, " ") + " }"
 }
 
-func (w *writing) selections(d *ast.Definition, depth int, taken map[string]string, out *[]string) {
+func (w *writing) selections(d *ast.Definition, depth int, at string, out *[]string) {
 	for range 1 + w.IntN(w.Width) {
 		switch n := w.IntN(12); {
 		case n == 0:
 			*out = append(*out, "__typename")
 		case n == 1 || n == 2 && d.IsAbstractType():
-			w.fragment(d, depth, taken, out)
+			w.fragment(d, depth, at, out)
 		case d.IsAbstractType() && (len(d.Fields) == 0 || n < 8):
-			w.fragment(d, depth, taken, out)
+			w.fragment(d, depth, at, out)
 		default:
-			w.field(d, depth, taken, out)
+			w.field(d, depth, at, out)
 		}
 	}
 }
 
-func (w *writing) field(d *ast.Definition, depth int, taken map[string]string, out *[]string) {
+func (w *writing) field(d *ast.Definition, depth int, at string, out *[]string) {
 	var fields []*ast.FieldDefinition
 	for _, f := range d.Fields {
 		if !strings.HasPrefix(f.Name, "__") && (depth > 1 || w.schema.Types[f.Type.Name()].IsLeafType()) {
@@ -126,11 +134,11 @@ func (w *writing) field(d *ast.Definition, depth int, taken map[string]string, o
 		alias = w.names[w.IntN(len(w.names))]
 	}
 	text := f.Name + w.arguments(f)
-	// The same name may be asked again for the same thing only; then its selections merge.
-	if before, ok := taken[alias]; ok && before != text {
+	at += "." + alias
+	if before, ok := w.taken[at]; ok && before != text {
 		return
 	}
-	taken[alias] = text
+	w.taken[at] = text
 	times := 1
 	if w.IntN(10) == 0 {
 		times = 2
@@ -142,14 +150,14 @@ func (w *writing) field(d *ast.Definition, depth int, taken map[string]string, o
 		}
 		selection += w.directive()
 		if inner := w.schema.Types[f.Type.Name()]; inner.IsCompositeType() {
-			selection += " " + w.set(inner, depth-1)
+			selection += " " + w.set(inner, depth-1, at)
 		}
 		*out = append(*out, selection)
 	}
 }
 
 // fragment selects on the type itself, on one that it can be, or on none.
-func (w *writing) fragment(d *ast.Definition, depth int, taken map[string]string, out *[]string) {
+func (w *writing) fragment(d *ast.Definition, depth int, at string, out *[]string) {
 	on := d
 	for range 3 {
 		if types := w.overlapping(d); len(types) > 0 {
@@ -157,11 +165,7 @@ func (w *writing) fragment(d *ast.Definition, depth int, taken map[string]string
 		}
 	}
 	var inner []string
-	mine := taken
-	if on != d {
-		mine = map[string]string{} // the validator says whether it fits
-	}
-	w.selections(on, depth, mine, &inner)
+	w.selections(on, depth, at, &inner)
 	if len(inner) == 0 {
 		inner = append(inner, "__typename")
 	}

@@ -244,7 +244,7 @@ func (w *World) nested(set ast.SelectionSet, field string) bool {
 	for _, s := range set {
 		if f, ok := s.(*ast.Field); ok {
 			for _, inner := range f.SelectionSet {
-				if g, ok := inner.(*ast.Field); ok && g.Name == field && len(g.SelectionSet) == 0 {
+				if g, ok := inner.(*ast.Field); ok && g.Name == field {
 					return true
 				}
 			}

@@ -68,7 +68,7 @@ func newFederated(tb testing.TB, seed uint64, mishaps bool, subgraphs, compositi
 		Config: read("supergraph.json"), Logger: slog.New(slog.DiscardHandler),
 		Authenticate: func(*http.Request) (*identity.Caller, error) { return caller, nil },
 		MissingScope: everyScope,
-		Limits:       router.Limits{MaxCost: 1 << 50, MaxFields: 1 << 20, MaxAliases: 1 << 20, MaxTokens: 1 << 20, MaxDepth: 1 << 10},
+		Limits:       router.Limits{MaxCost: 1 << 50, MaxFields: 1 << 20, MaxAliases: 1 << 20, MaxTokens: 1 << 20, MaxDepth: 1 << 10, MaxDirectives: 1 << 20},
 		Local:        map[string]router.LocalSubgraph{},
 	}
 	remote := options
@@ -83,39 +83,79 @@ func newFederated(tb testing.TB, seed uint64, mishaps bool, subgraphs, compositi
 	return f
 }
 
-// outcome is what an answer says: the data as it is, and where errors are.
+// outcome is what an answer says.
 type outcome struct {
 	Data   any
-	Errors []string
+	Errors []outcomeError
+}
+
+type outcomeError struct {
+	Path       []any
+	Extensions struct{ Code string }
 }
 
 func outcomeOf(tb testing.TB, text string) outcome {
 	tb.Helper()
-	var body struct {
-		Data   any
-		Errors []struct {
-			Message    string
-			Path       []any
-			Extensions struct{ Code string }
-		}
-	}
+	var out outcome
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
-	if err := decoder.Decode(&body); err != nil {
+	if err := decoder.Decode(&out); err != nil {
 		tb.Fatalf("%v in %s", err, text)
 	}
-	out := outcome{Data: body.Data}
-	for _, e := range body.Errors {
-		for i, element := range e.Path { // XXX
-			if _, ok := element.(json.Number); ok {
-				e.Path[i] = "@"
-			}
-		}
-		out.Errors = append(out.Errors, fmt.Sprintf("%v %s", e.Path, e.Extensions.Code))
-	}
-	slices.Sort(out.Errors)
-	out.Errors = slices.Compact(out.Errors)
 	return out
+}
+
+// sameErrors compares errors with those of who has all types. That one goes on when
+// a null has swallowed what it does, the router need not: so each of the router's is
+// one of the other's, and each of the other's is in the router's or lies below the
+// same null. A path that ends at a list stands for one of its items.
+func sameErrors(want, got outcome) error {
+	for _, g := range got.Errors {
+		if !slices.ContainsFunc(want.Errors, func(w outcomeError) bool {
+			return w.Extensions.Code == g.Extensions.Code && isAt(w.Path, g.Path)
+		}) {
+			return fmt.Errorf("the router invents %v", g)
+		}
+	}
+	for _, w := range want.Errors {
+		cut := nullOn(want.Data, w.Path)
+		if !slices.ContainsFunc(got.Errors, func(g outcomeError) bool {
+			return isAt(w.Path, g.Path) || len(cut) < len(w.Path) && len(g.Path) >= len(cut) && fmt.Sprint(g.Path[:len(cut)]) == fmt.Sprint(cut)
+		}) {
+			return fmt.Errorf("the router lacks %v, whose null is at %v", w, cut)
+		}
+	}
+	return nil
+}
+
+// isAt is whether a path is another's, or its list.
+func isAt(whole, path []any) bool {
+	if len(path) < len(whole) {
+		if _, index := whole[len(path)].(json.Number); !index {
+			return false
+		}
+		whole = whole[:len(path)]
+	}
+	return fmt.Sprint(whole) == fmt.Sprint(path)
+}
+
+// nullOn is the part of a path that leads to the first null.
+func nullOn(data any, path []any) []any {
+	for i, step := range path {
+		switch v := data.(type) {
+		case nil:
+			return path[:i]
+		case map[string]any:
+			data = v[step.(string)]
+		case []any:
+			n, err := step.(json.Number).Int64()
+			if err != nil || int(n) >= len(v) {
+				return path[:i]
+			}
+			data = v[n]
+		}
+	}
+	return path
 }
 
 // agree asks an operation in all ways; each must answer as the server that has all
@@ -126,12 +166,17 @@ func (f *federated) agree(t *testing.T, o graphtest.Operation, ways ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := outcomeOf(t, string(f.whole.Execute(t.Context(), o.Text, "", variables)))
+	whole := string(f.whole.Execute(t.Context(), o.Text, "", variables))
+	want := outcomeOf(t, whole)
 	for _, way := range ways {
 		text := post(f.ways[way], o.Body()).body
+		if strings.Contains(text, "inside a list of lists") { // the one limit
+			continue
+		}
 		got := outcomeOf(t, text)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s, %s\n%s\n(-whole +router):\n%s\n%s", way, o.Text, variables, diff, text)
+		diff, wrong := cmp.Diff(want.Data, got.Data), sameErrors(want, got)
+		if diff != "" || wrong != nil {
+			t.Errorf("%s: %v\n%s\n%s\n(-whole +router):\n%s\nwhole:  %s\nrouter: %s", way, wrong, o.Text, variables, diff, whole, text)
 		}
 	}
 }

@@ -140,7 +140,7 @@ func (r *Router) clientResponse(ctx context.Context, response []byte) (_ []byte,
 
 // withErrors renders a response of data and errors, as the client may see them.
 func (r *Router) withErrors(ctx context.Context, found []*astjson.Value, data []byte) ([]byte, error) {
-	encoded, err := json.Marshal(r.clientErrors(ctx, found))
+	encoded, err := json.Marshal(placed(r.clientErrors(ctx, found), data))
 	if err != nil {
 		return nil, fault.Internal(err)
 	}

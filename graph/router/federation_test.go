@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/tradesage/tradesage/graph/graphtest"
+	"github.com/tradesage/tradesage/internal/fault"
 )
 
 func everyScope(context.Context, [][]string) (string, error) { return "", nil }
@@ -17,8 +18,7 @@ func TestOwnSupergraphIsOneGraph(t *testing.T) {
 	g := graphtest.NewGenerator(1, f.whole.Schema())
 	g.Mutations = true
 	g.Depth, g.Width = 4, 3
-	bad := 0
-	for i := range 2000 {
+	for i := range 300 {
 		ways := []string{"in one process"}
 		if i%4 == 0 {
 			ways = append(ways, "over HTTP")
@@ -27,6 +27,56 @@ func TestOwnSupergraphIsOneGraph(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("operation %d", i)
 		}
-		_ = bad
 	}
+}
+
+// A supergraph with the shapes that federation allows: several keys, nested and
+// compound ones, @requires with arguments and nested fields, @provides, @shareable,
+// interfaces, unions, enums as input and output, lists in lists, @inaccessible.
+func TestFederationsShapes(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	for seed := range uint64(3) {
+		f := newFederated(t, seed, seed%2 == 1, folder, folder)
+		g := graphtest.NewGenerator(seed, f.whole.Schema())
+		g.Depth, g.Width, g.Mutations = 4, 3, true
+		for i := range 200 {
+			ways := []string{"in one process"}
+			if i%4 == 0 {
+				ways = append(ways, "over HTTP")
+			}
+			f.agree(t, g.Next(), ways...)
+			if t.Failed() {
+				t.Fatalf("seed %d, operation %d", seed, i)
+			}
+		}
+	}
+}
+
+// What random operations have found out, kept.
+func TestFragmentsWithinFragments(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	f := newFederated(t, 0, false, folder, folder)
+	for _, text := range []string{
+		// A fragment on an interface that is used twice is no cycle.
+		`{ found(text: "x") { ...F3 } } fragment F0 on Film { author { __typename } } fragment F1 on Anything { ... on Film { ...F0 } }
+			fragment F3 on Opinion { ... on Found { ... on Found { ...F1 ... on Review { text } } } ... on Question { text } }`,
+		// The fragment around a wider one still counts.
+		`{ anything { ... on Person { __typename } ... on Medium { by: title ... on Anything { ... on Medium { ... on Anything { ...F0 __typename } } } } } }
+			fragment F0 on Product { label sku }`,
+		`{ found { ... on Anything { ... { __typename } ... on Product { amount } } } }`,
+		`{ product(id: "id~1") { opinions(kind: QUESTION) { ... on Found { __typename ... on Anything { ...F0 } } on { inStock } } } }
+			fragment F0 on Medium { author { id } }`,
+		`{ latest { ... on Found { ... on Anything { ... on Person { id } } ... on Opinion { id } } } }`,
+	} {
+		f.agree(t, graphtest.Operation{Text: text}, "in one process", "over HTTP")
+	}
+	// A fragment that can never apply is refused as ever, also inside another one.
+	for _, text := range []string{
+		`{ media { ... on Person { id } } }`, `{ media { ... on Book { ... on Film { code } } } }`, `{ me { ...F } } fragment F on Product { id }`,
+	} {
+		wantError(t, query(f.ways["in one process"], text, ""), fault.CodeInvalidInput, "can never be of type")
+	}
+	wantError(t, query(f.ways["in one process"], `{ matrix { inStock } }`, ""), fault.CodeOperationTooComplex, "list of lists")
 }

@@ -85,7 +85,7 @@ func (r *Router) completed(ctx context.Context, part *operation, refused *refusa
 	}
 	var errs []responseError
 	if len(found) > 0 {
-		for _, e := range r.clientErrors(ctx, found) {
+		for _, e := range placed(r.clientErrors(ctx, found), rest) {
 			if !below(e.Path, denied) { // a subgraph has refused it too
 				errs = append(errs, e)
 			}

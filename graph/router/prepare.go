@@ -178,6 +178,7 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 	if err := checkMerging(r.graph.client, doc, d.operation); err != nil {
 		return nil, err
 	}
+	r.inlineFragments(d)
 	doc.Input.Variables = conditionVariables(d.conditions, key.conditions)
 	// Always the named variant, and all of it against the client schema: a pooled
 	// normalizer keeps the name of its last operation, and the router schema would
@@ -262,6 +263,9 @@ func (r *generation) planResponse(doc *ast.Document, name string) (*resolve.Grap
 	}
 	if cyclic(response.RawFetches) {
 		return nil, nil, errUnplannable
+	}
+	if completesNested(response) {
+		return nil, nil, errNested
 	}
 	postprocess.NewProcessor().Process(planned)
 	var found *trigger

@@ -25,6 +25,8 @@ type supergraph struct {
 	// the planner sees it; whatever a client's text is checked against is client.
 	router *ast.Document
 	client *ast.Document
+	// shapes are those of the client schema.
+	shapes *shapes
 	// sdl is the text of the client schema, as it is served with its ETag.
 	sdl, etag string
 	plan      plan.Configuration
@@ -55,6 +57,7 @@ func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
 	}
 	g.sdl = strings.TrimSpace(g.sdl) + "\n"
 	g.etag = fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(g.sdl)))
+	g.shapes = newShapes(g.client)
 	g.inputs = newInputTypes(g.client)
 	if g.costs, err = loadCosts(g.sdl, engine); err != nil {
 		return nil, fmt.Errorf("costs: %w", err)
