@@ -69,6 +69,10 @@ test-race: ## Run all tests in random order under the race detector
 	@scripts/setup.sh postgresql redis pgbouncer compiler
 	CGO_ENABLED=1 go test -race -shuffle=on -count=1 ./...
 
+.PHONY: fuzz
+fuzz: setup ## Run every fuzz target for a while each (FUZZTIME=10s)
+	@scripts/fuzz.sh $(or $(FUZZTIME),10s)
+
 .PHONY: image
 image: web-or-stub ## Build bin/image, an OCI layout (ARGS="-tarball FILE", "-platform linux/arm64")
 	@cd deploy/image && go run . -version '$(VERSION)' -revision "$$(git rev-parse HEAD 2>/dev/null)" \

@@ -73,7 +73,7 @@ func TestErrorsShowTheClientsAliases(t *testing.T) {
 	got := query(s.router, `{ us: users(limit: 1) { later: maybe } it: me { m: maybe } }`, "")
 	wantBody(t, got, `{"data":{"us":[{"later":null}],"it":{"m":null}},"errors":[
 		{"message":"maybe later","path":["it","m"],"extensions":{"code":"UNAVAILABLE"}},
-		{"message":"maybe later","path":["us","later"],"extensions":{"code":"UNAVAILABLE"}}]}`)
+		{"message":"maybe later","path":["us",0,"later"],"extensions":{"code":"UNAVAILABLE"}}]}`)
 	for _, text := range []string{
 		`{ a: user(id: 1.5) { b: id } }`,
 		`{ a: me { b: nope } }`,
