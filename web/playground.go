@@ -52,7 +52,7 @@ func playground(dist fs.FS, o PlaygroundOptions) (http.Handler, error) {
 	if !o.Enabled {
 		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Cache-Control", "no-store")
-			http.Error(w, "The playground is served only where introspection is on: TRADESAGE_INTROSPECTION=true.", http.StatusNotFound)
+			http.Error(w, "The playground is served only where introspection is on: TRADESAGE_INTROSPECTION=scope or open.", http.StatusNotFound)
 		})
 		return mux, nil
 	}

@@ -103,7 +103,7 @@ type config struct {
 	RedisURL        string        `env:"TRADESAGE_REDIS_URL,REDIS_URL" help:"Redis for live sessions, as redis://host:6379/0."`
 	LogLevel        string        `env:"TRADESAGE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat       string        `env:"TRADESAGE_LOG_FORMAT" enum:"json,text" default:"json" help:"json or text."`
-	Introspection   bool          `env:"TRADESAGE_INTROSPECTION" negatable:"" default:"false" help:"Answer introspection queries."`
+	Introspection   string        `env:"TRADESAGE_INTROSPECTION" enum:"off,scope,open,false,true" default:"scope" help:"Who may introspect and read /schema.graphql: off for nobody, scope for who holds the permission schema:read, open for everybody; false is off and true is open. The playground is served unless it is off."`
 	Blanks          int           `env:"TRADESAGE_BLANKS" default:"50" help:"Ready-made tenants kept in stock, 0 to 1000."`
 	Origins         []string      `name:"origin" env:"TRADESAGE_ORIGINS" help:"Origins, beside this one's own, whose pages may use the API (CORS, WebSocket), as https://console.example or *.example; a host alone stands for pages of any scheme."`
 	AllowUnhardened bool          `env:"TRADESAGE_ALLOW_UNHARDENED" help:"Serve even though the database lacks protections. Each is named in the log and in /readyz."`

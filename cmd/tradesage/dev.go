@@ -51,7 +51,7 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	out := &steps{w: os.Stdout, began: time.Now()}
 	c := config{
 		Listen: d.Listen, MetricsListen: d.MetricsListen, LogLevel: d.LogLevel, LogFormat: "text",
-		Introspection: true, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins, Observing: d.Observing, Limits: d.Limits,
+		Introspection: introspectionOpen, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins, Observing: d.Observing, Limits: d.Limits,
 		Identity: identityConfig{Audience: "tradesage", AccessTTL: 15 * time.Minute, SessionTTL: 720 * time.Hour},
 		Streams:  d.Streams, Memory: d.Memory,
 	}

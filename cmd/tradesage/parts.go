@@ -155,7 +155,8 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 		Streams:       a.config.streams(),
 		FetchTimeout:  a.config.Upstream.FetchTimeout,
 		Upstream:      a.config.Upstream.policy(),
-		Introspection: a.config.Introspection, Logger: a.logger, Metrics: a.registry, Observing: a.config.Observing.router(),
+		Introspection: a.config.introspection() == introspectionOpen, IntrospectionScope: a.config.introspectionScope(),
+		Logger: a.logger, Metrics: a.registry, Observing: a.config.Observing.router(),
 	}
 	if !a.config.Supergraph.PublicOnly {
 		options.Authenticate, options.Recheck = authenticate(who.verifier), who.verifier.Recheck
@@ -188,7 +189,7 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 		a.run(background, "supergraph file", file.run)
 	}
 	a.streams.Store(a.router)
-	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: a.config.Introspection, Accounts: m.accounts()}); err != nil {
+	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: a.config.introspection() != introspectionOff, Accounts: m.accounts()}); err != nil {
 		return fmt.Errorf("playground: %w", err)
 	}
 	if a.console, err = web.Console(); err != nil {

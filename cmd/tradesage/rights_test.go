@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,31 @@ func TestRightsAtTheRouterAndBehindIt(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	known("FORBIDDEN")
+
+	// The schema is for who may read it, unless the operator decides otherwise.
+	for name, c := range map[string]struct {
+		token, code string
+		status      int
+	}{"nobody": {"", "UNAUTHENTICATED", 401}, "trader": {trader, "FORBIDDEN", 403}, "owner": {owner, "", 200}} {
+		if got := p.ask(t, c.token, `{ __type(name: "User") { name } }`, nil); got.code() != c.code || (dig(got.Data, "__type", "name") == "User") != (c.code == "") {
+			t.Errorf("introspection by %s: %+v", name, got)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/schema.graphql", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.token != "" {
+			req.Header.Set("Authorization", "Bearer "+c.token)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != c.status {
+			t.Errorf("schema for %s: %d", name, resp.StatusCode)
+		}
+	}
 
 	// An hour later: the session goes on, and what matters takes the password again.
 	if _, err := env.Connect(t, "postgres").Exec(t.Context(), "UPDATE platform.sessions SET auth_time = auth_time - interval '1 hour'"); err != nil {

@@ -20,6 +20,8 @@ type document struct {
 	name      string
 	kind      ast.OperationType
 	size      size
+	// introspects says that it selects __schema or __type.
+	introspects bool
 	// conditions are the variables of @skip and @include: their values shape the
 	// plan and are part of its key.
 	conditions []condition
@@ -67,8 +69,8 @@ func (r *generation) parse(text, name string) (*document, error) {
 	if err := r.limits.checkSize(d.size, d.kind); err != nil {
 		return nil, err
 	}
-	if m.introspects && !r.options.Introspection {
-		return nil, fault.Forbidden("introspection is switched off; the schema is served at /schema.graphql")
+	if d.introspects = m.introspects; d.introspects && !r.options.Introspection && r.options.IntrospectionScope == "" {
+		return nil, errIntrospectionOff
 	}
 	// Expanding a fragment that nobody measured would undo the limits.
 	for i := range d.ast.FragmentDefinitions {

@@ -62,6 +62,8 @@ type operation struct {
 	key  planKey
 	// from is the generation that it was planned for.
 	from *generation
+	// introspects says that it selects __schema or __type.
+	introspects bool
 	// rights are what a caller must fulfil for all of it, as indexes of the rules.
 	rights []int
 	// whole is set where the plan leaves something out or holds type markers: the
@@ -192,7 +194,7 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 		return nil, reportError(report)
 	}
 	op := &operation{
-		kind: d.kind, size: d.size, key: key, from: r,
+		kind: d.kind, size: d.size, introspects: d.introspects, key: key, from: r,
 		hash: xxhash.Sum64String(key.text + key.name + key.conditions + "\x00" + key.refused),
 		name: d.name, took: r.metrics.operations.of(d.name, d.kind),
 	}

@@ -41,8 +41,14 @@ func (d *refusals) reason(ids []int) *fault.Error {
 
 // refused tells which rights of an operation the caller of ctx does not have; nil
 // if none is missing, and then it has allocated nothing. It fails with UNAVAILABLE
-// where the caller's scopes cannot be told: then nothing may be fetched.
+// where the caller's scopes cannot be told: then nothing may be fetched; and like
+// mayReadSchema for an introspection.
 func (r *Router) refused(ctx context.Context, op *operation) (*refusals, error) {
+	if op.introspects {
+		if err := r.mayReadSchema(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if len(op.rights) == 0 {
 		return nil, nil //nolint:nilnil // nothing is refused
 	}

@@ -123,8 +123,11 @@ type Options struct {
 	MaxConcurrent int
 	// Concurrency shares those between tenants and users.
 	Concurrency Concurrency
-	// Introspection lets clients select __schema and __type.
+	// Introspection lets all clients select __schema and __type, and read SchemaSDL.
 	Introspection bool
+	// IntrospectionScope lets callers do so who hold this scope, where Introspection
+	// is false; nobody may if it is empty.
+	IntrospectionScope string
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 	// Metrics is where the router's metrics are registered; nil for nowhere.

@@ -19,6 +19,7 @@ const (
 	OrdersRead     = "orders:read"
 	OrdersPlace    = "orders:place"
 	MarketRead     = "market:read"
+	SchemaRead     = "schema:read"
 
 	// TenantsCreate and TenantsManage reach across tenants; only roles of the
 	// platform's own tenant hold them.
@@ -47,7 +48,7 @@ var (
 	// Who appoints people holds all that they get: nobody gives more than they have.
 	administration = append([]string{
 		UsersRead, UsersInvite, UsersManage, RolesRead, RolesManage, SessionsRead, SessionsManage,
-		AuditRead, APIKeysManage, SettingsManage,
+		AuditRead, APIKeysManage, SettingsManage, SchemaRead,
 	}, trading...)
 	ownership = append([]string{BackupsManage}, administration...)
 
@@ -80,6 +81,7 @@ var permissions = []Permission{
 	{OrdersRead, "See orders."},
 	{OrdersPlace, "Place and cancel orders."},
 	{MarketRead, "See market data."},
+	{SchemaRead, "Introspect the API and read its schema, as for tools and clients."},
 	{TenantsCreate, "Create tenants; for members of the platform's own tenant."},
 	{TenantsManage, "Change other tenants; for members of the platform's own tenant."},
 }
