@@ -16,6 +16,7 @@ import (
 
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
+	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
 // host is what others reach of a process. It answers from the first moment: until
@@ -97,9 +98,15 @@ func (h *host) waiting() http.Handler {
 	mux.HandleFunc("GET /healthz", live)
 	mux.HandleFunc("GET /health", live)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { notReady(w, "start", *h.missing.Load()) })
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(telemetry.HeaderRequestID)
+		if !telemetry.ValidRequestID(id) {
+			id = telemetry.NewRequestID()
+		}
+		w.Header().Set(telemetry.HeaderRequestID, id)
 		unavailable(w, map[string]any{"errors": []any{map[string]any{
-			"message": "this server is starting; try again shortly", "extensions": map[string]any{"code": fault.CodeUnavailable},
+			"message":    "this server is starting; try again shortly",
+			"extensions": map[string]any{"code": fault.CodeUnavailable, "requestId": id},
 		}}})
 	})
 	return edge(identity.WithClient, mux)

@@ -117,7 +117,7 @@ func TestServeASupergraphOfOthers(t *testing.T) {
 	writeFile(t, file, deskSupergraph(t))
 	p := serveWith(t, map[string]string{
 		"TRADESAGE_SUPERGRAPH": file, "TRADESAGE_SUBGRAPH_URLS": d.urls, "TRADESAGE_PUBLIC_ONLY": "true",
-		"TRADESAGE_LOG_FORMAT": "text", "TRADESAGE_DRAIN_DELAY": "0s",
+		"TRADESAGE_LOG_FORMAT": "text", "TRADESAGE_DRAIN_DELAY": "0s", "TRADESAGE_INTROSPECTION": "open",
 	})
 	p.awaitText(t, func(text string) bool { return strings.Contains(text, "msg=serving") })
 	first := p.ask(t, "their-own-token", deskQuery, nil)

@@ -100,11 +100,21 @@ func (r *Router) present(ctx context.Context, err error) []responseError {
 		return []responseError{internalError(ctx)}
 	}
 	x := extensions{Code: f.Code, Field: f.Field, RetryAfter: seconds(f.RetryAfter), MaxAge: seconds(f.MaxAge)}
+	x.RequestID = reportable(ctx, f.Code)
 	var dear *costError
 	if errors.As(f, &dear) {
 		x.Cost, x.Limit = dear.cost, dear.limit
 	}
 	return []responseError{{Message: f.Message, Extensions: x}}
+}
+
+// reportable is the id of the request for failures that are not the client's: with
+// it they are found in the log.
+func reportable(ctx context.Context, code fault.Code) string {
+	if code == fault.CodeInternal || code == fault.CodeUnavailable {
+		return telemetry.RequestID(ctx)
+	}
+	return ""
 }
 
 func internalError(ctx context.Context) responseError {
@@ -166,6 +176,7 @@ func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []res
 			x.Field = string(e.GetStringBytes("extensions", "field"))
 			x.RetryAfter = e.GetInt("extensions", "retryAfter")
 			x.MaxAge = e.GetInt("extensions", "maxAge")
+			x.RequestID = reportable(ctx, x.Code)
 			out = append(out, responseError{Message: message, Path: clientPath(e.Get("path")), Extensions: x})
 			continue
 		}

@@ -67,7 +67,10 @@ type exchange struct {
 // is a GraphQL response with coded errors.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	x := &exchange{router: r, w: w, media: mediaJSON, start: time.Now()}
-	ctx, _ := telemetry.EnsureRequestID(req.Context())
+	ctx, id := telemetry.EnsureRequestID(req.Context())
+	if w.Header().Get(telemetry.HeaderRequestID) == "" { // nobody has told it before
+		w.Header().Set(telemetry.HeaderRequestID, id)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			r.log.ErrorContext(ctx, "panic in router", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

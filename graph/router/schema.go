@@ -23,7 +23,8 @@ func (r *Router) SchemaSDL() http.Handler {
 			return
 		}
 		ctx, x := req.Context(), &exchange{router: r, w: w, media: mediaJSON}
-		ctx, _ = telemetry.EnsureRequestID(ctx)
+		ctx, id := telemetry.EnsureRequestID(ctx)
+		w.Header().Set(telemetry.HeaderRequestID, id)
 		if !r.options.Introspection {
 			w.Header().Set("Cache-Control", "no-store")
 			authenticated, err := x.authenticate(ctx, req)

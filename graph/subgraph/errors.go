@@ -52,7 +52,7 @@ func (s *Server) present(ctx context.Context, err error) *gqlerror.Error {
 	if f.MaxAge > 0 {
 		out.Extensions["maxAge"] = int(f.MaxAge.Seconds())
 	}
-	if id := telemetry.RequestID(ctx); f.Code == fault.CodeInternal && id != "" {
+	if id := telemetry.RequestID(ctx); id != "" && (f.Code == fault.CodeInternal || f.Code == fault.CodeUnavailable) {
 		out.Extensions["requestId"] = id
 	}
 	return out
