@@ -84,3 +84,9 @@ func FuzzPrepare(f *testing.F) {
 		}
 	})
 }
+
+// Subscribe brings no event.
+func (nothing) Subscribe(ctx context.Context, _, _ string, _ []byte, _ func([]byte) error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
