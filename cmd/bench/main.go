@@ -52,6 +52,7 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{"router", false, measureRouter},
 	{"me", true, measureMe},
+	{"fairness", true, measureFairness},
 	{"login", true, measureLogin},
 	{"tenants", true, measureTenants},
 	{"live", true, measureLive},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,13 @@ type limitsConfig struct {
 	RateSecrets    rate `name:"rate-secrets" env:"TRADESAGE_RATE_SECRETS" default:"120/1m" help:"Operations that check a password, a code or a ticket, by address."`
 	RateLogin      rate `name:"rate-login" env:"TRADESAGE_RATE_LOGIN" default:"30/5m" help:"Tries to sign in to one account, from wherever, and of one user to change or confirm the password."`
 	RateMail       rate `name:"rate-mail" env:"TRADESAGE_RATE_MAIL" default:"10/1h" help:"Mails that registering and forgetting a password send to one e-mail address."`
+
+	Concurrency       int           `name:"concurrency" env:"TRADESAGE_CONCURRENCY" default:"0" help:"Operations that run at once; more wait, and tenants take turns. 0 is 16 for each core where all services are in this process, else 1024."`
+	TenantConcurrency int           `name:"tenant-concurrency" env:"TRADESAGE_TENANT_CONCURRENCY" default:"0" help:"Most of them of one tenant; 0 is three quarters."`
+	UserConcurrency   int           `name:"user-concurrency" env:"TRADESAGE_USER_CONCURRENCY" default:"0" help:"Most of them of one user; 0 is half."`
+	TenantWaiting     int           `name:"tenant-waiting" env:"TRADESAGE_TENANT_WAITING" default:"256" help:"Operations of one tenant that may wait; more are RATE_LIMITED."`
+	Waiting           int           `name:"waiting" env:"TRADESAGE_WAITING" default:"4096" help:"Operations that may wait at all; more are UNAVAILABLE."`
+	MaxWait           time.Duration `name:"max-wait" env:"TRADESAGE_MAX_WAIT" default:"5s" help:"How long an operation may wait."`
 
 	File           string   `name:"limits-file" env:"TRADESAGE_LIMITS_FILE" type:"path" help:"JSON file with classes of callers that have other limits, by a scope that they hold (docs/limits.md)."`
 	TrustedProxies []string `name:"trusted-proxy" env:"TRADESAGE_TRUSTED_PROXIES" help:"Addresses or networks (CIDR) of proxies whose Forwarded or X-Forwarded-For is believed, as 10.0.0.0/8."`
@@ -98,6 +106,14 @@ func (c *limitsConfig) validate() error {
 			return fmt.Errorf("TRADESAGE_MAX_%s: %d is negative", name, value)
 		}
 	}
+	for name, value := range map[string]int{
+		"CONCURRENCY": c.Concurrency, "TENANT_CONCURRENCY": c.TenantConcurrency, "USER_CONCURRENCY": c.UserConcurrency,
+		"TENANT_WAITING": c.TenantWaiting, "WAITING": c.Waiting, "MAX_WAIT": int(c.MaxWait),
+	} {
+		if value < 0 {
+			return fmt.Errorf("TRADESAGE_%s: %d is negative", name, value)
+		}
+	}
 	if c.AnonymousMaxCost < 0 {
 		return fmt.Errorf("TRADESAGE_ANONYMOUS_MAX_COST: %d is negative", c.AnonymousMaxCost)
 	}
@@ -106,6 +122,27 @@ func (c *limitsConfig) validate() error {
 	}
 	_, err := c.classes()
 	return err
+}
+
+// concurrency is how many operations run at once, of all and of one.
+func (c *limitsConfig) concurrency(remote bool) (all int, of router.Concurrency) {
+	all = c.Concurrency
+	switch {
+	case all == 0 && remote: // what waits for others needs no core
+		all = 1024
+	case all == 0:
+		all = 16 * runtime.GOMAXPROCS(0)
+	}
+	of = router.Concurrency{
+		Tenant: c.TenantConcurrency, User: c.UserConcurrency, TenantWaiting: c.TenantWaiting, Waiting: c.Waiting, MaxWait: c.MaxWait,
+	}
+	if of.Tenant == 0 {
+		of.Tenant = max(3*all/4, 1)
+	}
+	if of.User == 0 {
+		of.User = max(all/2, 1)
+	}
+	return all, of
 }
 
 // limits are everybody's.
@@ -238,6 +275,7 @@ func (a *app) limit(options *router.Options) error {
 		return err
 	}
 	options.Limits, options.Rates, options.FieldRates = c.limits(), c.rates(), c.fieldRates()
+	options.MaxConcurrent, options.Concurrency = c.concurrency(len(a.config.Parts.remote()) > 0 || a.config.Supergraph.given())
 	counting := ratelimit.Options{Logger: a.logger, Metrics: a.registry}
 	if a.redis != nil {
 		counting.Redis = a.redis
