@@ -121,6 +121,7 @@ type config struct {
 	Identity   identityConfig   `embed:""`
 	Mail       mailConfig       `embed:""`
 	Limits     limitsConfig     `embed:""`
+	Operations operationsConfig `embed:""`
 
 	Observing observingConfig `embed:""`
 }
@@ -129,7 +130,7 @@ type config struct {
 // fills in what follows from others.
 func (c *config) validate() error {
 	c.Parts.foreign = c.Supergraph.given()
-	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.Limits.validate(), c.Streams.validate(), c.Memory.validate(), c.Observing.validate(), c.validateOrigins()); err != nil {
+	if err := errors.Join(c.Parts.validate(), c.TLS.validate(), c.Limits.validate(), c.Operations.validate(), c.Streams.validate(), c.Memory.validate(), c.Observing.validate(), c.validateOrigins()); err != nil {
 		return err
 	}
 	if err := c.Supergraph.validate(c.Parts); err != nil {

@@ -34,10 +34,11 @@ type devCommand struct {
 
 	Origins []string `name:"origin" env:"TRADESAGE_ORIGINS" help:"Origins, beside this one's own, whose pages may use the API, as http://localhost:5173."`
 
-	Streams   streamsConfig   `embed:""`
-	Memory    memoryConfig    `embed:""`
-	Observing observingConfig `embed:""`
-	Limits    limitsConfig    `embed:""`
+	Streams    streamsConfig    `embed:""`
+	Memory     memoryConfig     `embed:""`
+	Observing  observingConfig  `embed:""`
+	Limits     limitsConfig     `embed:""`
+	Operations operationsConfig `embed:""`
 }
 
 const (
@@ -51,7 +52,7 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 	out := &steps{w: os.Stdout, began: time.Now()}
 	c := config{
 		Listen: d.Listen, MetricsListen: d.MetricsListen, LogLevel: d.LogLevel, LogFormat: "text",
-		Introspection: introspectionOpen, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins, Observing: d.Observing, Limits: d.Limits,
+		Introspection: introspectionOpen, Blanks: devBlanks, DrainTime: 10 * time.Second, Origins: d.Origins, Observing: d.Observing, Limits: d.Limits, Operations: d.Operations,
 		Identity: identityConfig{Audience: "tradesage", AccessTTL: 15 * time.Minute, SessionTTL: 720 * time.Hour},
 		Streams:  d.Streams, Memory: d.Memory,
 	}

@@ -275,6 +275,7 @@ func (a *app) limit(options *router.Options) error {
 		return err
 	}
 	options.Limits, options.Rates, options.FieldRates = c.limits(), c.rates(), c.fieldRates()
+	options.Trusted = a.config.Operations.trusted()
 	options.MaxConcurrent, options.Concurrency = c.concurrency(len(a.config.Parts.remote()) > 0 || a.config.Supergraph.given())
 	counting := ratelimit.Options{Logger: a.logger, Metrics: a.registry}
 	if a.redis != nil {

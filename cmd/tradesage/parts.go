@@ -188,6 +188,9 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 	if file != nil {
 		a.run(background, "supergraph file", file.run)
 	}
+	if err := a.persist(background); err != nil {
+		return err
+	}
 	a.streams.Store(a.router)
 	if a.playground, err = web.Playground(web.PlaygroundOptions{Enabled: a.config.introspection() != introspectionOff, Accounts: m.accounts()}); err != nil {
 		return fmt.Errorf("playground: %w", err)

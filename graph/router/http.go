@@ -228,7 +228,7 @@ func (x *exchange) run(ctx context.Context, class *class, request request) {
 	r := x.router
 	ctx, span := telemetry.Span(ctx, "operation")
 	defer span.End()
-	op, variables, verdict, err := r.bind(ctx, class, request)
+	op, variables, verdict, err := r.bind(ctx, class, &request)
 	x.tellRates(class, verdict)
 	if op != nil {
 		x.op = op

@@ -141,7 +141,7 @@ func metric(t *testing.T, registry *prometheus.Registry, name, labels string) fl
 			if h := m.GetHistogram(); h != nil {
 				return float64(h.GetSampleCount())
 			}
-			return m.GetCounter().GetValue()
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
 	t.Errorf("no metric %s{%s}", name, labels)

@@ -181,8 +181,16 @@ func (c *charge) asks(ctx context.Context, rates *Rates) *identity.Caller {
 // bind prepares a request's operation and its variables, and charges it to the rate
 // limits: a request that fails counts, too. The operation is returned with an error,
 // too, if it is known.
-func (r *Router) bind(ctx context.Context, class *class, request request) (*operation, *astjson.Value, ratelimit.Verdict, error) {
-	op, variables, price, err := r.bindOperation(ctx, class, request)
+func (r *Router) bind(ctx context.Context, class *class, request *request) (*operation, *astjson.Value, ratelimit.Verdict, error) {
+	var op *operation
+	var variables *astjson.Value
+	var price int64
+	err := r.find(ctx, request)
+	if err == nil {
+		op, variables, price, err = r.bindOperation(ctx, class, *request)
+	} else {
+		class.count(err)
+	}
 	if err != nil {
 		verdict, limited := r.take(ctx, class, nil, 0, nil)
 		if limited != nil {

@@ -16,6 +16,8 @@ type request struct {
 	query         string
 	operationName string
 	variables     *astjson.Value // an object or nil
+	// documentID and hash name a persisted operation.
+	documentID, hash string
 }
 
 // parseRequest reads the body of a POST. Errors are INVALID_INPUT, or
@@ -55,12 +57,15 @@ func parseRequest(body []byte) (request, error) {
 	if v := root.Get("extensions"); v != nil && v.Type() != astjson.TypeNull && v.Type() != astjson.TypeObject {
 		return out, fault.InvalidInput("extensions", "extensions must be an object")
 	}
+	if out.documentID, out.hash, err = documentID(root); err != nil {
+		return out, err
+	}
 	if out.query, err = optionalString(root, "query"); err != nil {
 		return out, err
 	}
 	if out.query == "" {
-		if root.Get("extensions", "persistedQuery") != nil {
-			return out, fault.New(fault.CodePersistedQueryNotFound, "no operation is kept under this hash: send the query too")
+		if out.document() != "" {
+			return out, nil
 		}
 		return out, fault.InvalidInput("query", "query is missing")
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
 	"github.com/tradesage/tradesage/graph/fairqueue"
+	"github.com/tradesage/tradesage/graph/persisted"
 	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/ratelimit"
@@ -121,6 +122,8 @@ type Options struct {
 	CacheSize int
 	// MaxConcurrent is how many operations run at once, by default 1024; more wait.
 	MaxConcurrent int
+	// Trusted says which operations clients may send; SetManifest gives them.
+	Trusted Trusted
 	// Concurrency shares those between tenants and users.
 	Concurrency Concurrency
 	// Introspection lets all clients select __schema and __type, and read SchemaSDL.
@@ -159,9 +162,11 @@ type Router struct {
 	// reloading is held while another one takes its place.
 	reloading sync.Mutex
 	// slots are taken by what runs.
-	slots   *fairqueue.Queue
-	log     *slog.Logger
-	metrics *metrics
+	slots *fairqueue.Queue
+	// manifest holds the persisted operations.
+	manifest atomic.Pointer[persisted.Manifest]
+	log      *slog.Logger
+	metrics  *metrics
 	// upstreams are the metrics of remote subgraphs.
 	upstreams *upstream.Metrics
 }

@@ -187,7 +187,7 @@ func (o *socketOperation) run(ctx context.Context, payload []byte) {
 	r := o.socket.router
 	var variables *astjson.Value
 	asking := o.socket.asking(ctx)
-	if op, variables, _, err = r.bind(asking, r.classOf(asking), request); err != nil {
+	if op, variables, _, err = r.bind(asking, r.classOf(asking), &request); err != nil {
 		done(err)
 		return
 	}

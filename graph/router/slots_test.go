@@ -1,0 +1,61 @@
+package router_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tradesage/tradesage/graph/router"
+	"github.com/tradesage/tradesage/internal/fault"
+)
+
+// One tenant at its cap waits or is refused, and others go on.
+func TestATenantAtItsCap(t *testing.T) {
+	t.Parallel()
+	hold, began := make(chan struct{}), make(chan struct{}, 8)
+	r := newRated(t, func(o *router.Options) {
+		o.MaxConcurrent = 8
+		o.Concurrency = router.Concurrency{Tenant: 1, TenantWaiting: 1, MaxWait: time.Minute}
+	})
+	users := r.users
+	echo := users.fields["Query.echo"]
+	users.fields["Query.echo"] = func(ctx context.Context, parent, args object) (any, error) {
+		if args["value"] == "hold" {
+			began <- struct{}{}
+			<-hold
+		}
+		return echo(ctx, parent, args)
+	}
+	var all sync.WaitGroup
+	ask := func() {
+		all.Go(func() {
+			if got := r.ask(t, `{"query":"{ echo(value: \"hold\") }"}`, "ada@one", ""); got.status != http.StatusOK {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+	ask()
+	<-began
+	ask() // waits
+	deadline, tick := time.After(30*time.Second), time.NewTicker(2*time.Millisecond)
+	defer tick.Stop()
+	for metric(t, r.registry, "tradesage_router_waiting", "") != 1 {
+		select {
+		case <-deadline:
+			t.Fatal("nobody waits")
+		case <-tick.C:
+		}
+	}
+	got := r.ask(t, smallBody, "bob@one", "")
+	wantError(t, got, fault.CodeRateLimited, "too many operations run at once")
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" {
+		t.Errorf("%d %v", got.status, got.header)
+	}
+	if got := r.ask(t, smallBody, "cyd@two", ""); got.status != http.StatusOK {
+		t.Errorf("another tenant: %d %s", got.status, got.body)
+	}
+	close(hold)
+	all.Wait()
+}
