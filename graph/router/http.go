@@ -305,6 +305,10 @@ func (x *exchange) refuseOperation(ctx context.Context, err error) {
 	status, outcome, limited := http.StatusBadRequest, outcomeInvalid, false
 	if f, ok := fault.As(err); ok {
 		status, limited = knownCodes[f.Code], f.Code == fault.CodeRateLimited
+		if f.Code == fault.CodePersistedQueryNotFound {
+			x.refuse(ctx, status, outcome, err)
+			return
+		}
 		if f.Code == fault.CodeInternal {
 			outcome = outcomeFailed
 		}

@@ -64,7 +64,7 @@ func documentID(root *astjson.Value) (id, hash string, _ error) {
 		if v.Type() != astjson.TypeObject || hash == "" {
 			return "", "", fault.InvalidInput("extensions.persistedQuery", "persistedQuery needs sha256Hash, a string")
 		}
-		if v.GetInt("version") != 1 {
+		if version := v.Get("version"); version != nil && v.GetInt("version") != 1 {
 			return "", "", fault.InvalidInput("extensions.persistedQuery", "persistedQuery must have the version 1")
 		}
 	}
