@@ -24,9 +24,10 @@ const (
 	AssumedSize = 10
 	// MutationWeight is what a field of a mutation costs beyond its answer.
 	MutationWeight = 10
-	// SchemaWeight and TypeWeight are the costs of __schema and __type, whatever is
-	// selected of them.
-	SchemaWeight, TypeWeight = 100, 10
+	// SchemaWeight is the cost of __schema, whatever is selected of it.
+	SchemaWeight = 100
+	// TypeWeight is the same of __type.
+	TypeWeight = 10
 )
 
 // Model knows the costs of a schema's fields. It does not change.
