@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
@@ -25,6 +26,26 @@ var (
 	aliasPrefixBytes   = []byte(aliasPrefix)
 	reservedAliasBytes = []byte(reservedAlias)
 )
+
+// placeholder is the alias of the __typename with which the engine fills a selection
+// that @skip and @include have emptied.
+const placeholder = "__internal_typename"
+
+// dropPlaceholders removes each placeholder that has company, as where an emptied
+// selection was merged with another one of the same field. The planner would take it
+// for the client's own __typename and leave that out.
+func dropPlaceholders(doc *ast.Document) {
+	for i := range doc.SelectionSets {
+		set := &doc.SelectionSets[i]
+		kept := slices.DeleteFunc(slices.Clone(set.SelectionRefs), func(ref int) bool {
+			selection := doc.Selections[ref]
+			return selection.Kind == ast.SelectionKindField && doc.FieldAliasString(selection.Ref) == placeholder
+		})
+		if len(kept) > 0 {
+			set.SelectionRefs = kept
+		}
+	}
+}
 
 // prefixAliases renames each alias in a validated document. Those of the engine's
 // own stay; checkDocument has refused clients' aliases that look like them.

@@ -72,6 +72,11 @@ func TestFragmentsWithinFragments(t *testing.T) {
 	} {
 		f.agree(t, graphtest.Operation{Text: text}, "in one process", "over HTTP")
 	}
+	// A selection that @include has emptied takes nothing from the one beside it.
+	f.agree(t, graphtest.Operation{
+		Text:      `query ($no: Boolean!) { anything { ... on Medium { pages } __typename } anything { ... on Film @include(if: $no) { pages } } }`,
+		Variables: map[string]any{"no": false},
+	}, "in one process", "over HTTP")
 	// A fragment that can never apply is refused as ever, also inside another one.
 	for _, text := range []string{
 		`{ media { ... on Person { id } } }`, `{ media { ... on Book { ... on Film { code } } } }`, `{ me { ...F } } fragment F on Product { id }`,

@@ -187,6 +187,7 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 	// show @inaccessible fields.
 	tools.normalize.NormalizeNamedOperation(doc, r.graph.client, []byte(d.name), &report)
 	if !report.HasErrors() {
+		dropPlaceholders(doc)
 		tools.validate.Validate(doc, r.graph.client, &report)
 	}
 	if report.HasErrors() {
