@@ -20,6 +20,7 @@ const (
 	OrdersPlace    = "orders:place"
 	MarketRead     = "market:read"
 	SchemaRead     = "schema:read"
+	GraphFreeForm  = "graph:free-form"
 
 	// TenantsCreate and TenantsManage reach across tenants; only roles of the
 	// platform's own tenant hold them.
@@ -48,7 +49,7 @@ var (
 	// Who appoints people holds all that they get: nobody gives more than they have.
 	administration = append([]string{
 		UsersRead, UsersInvite, UsersManage, RolesRead, RolesManage, SessionsRead, SessionsManage,
-		AuditRead, APIKeysManage, SettingsManage, SchemaRead,
+		AuditRead, APIKeysManage, SettingsManage, SchemaRead, GraphFreeForm,
 	}, trading...)
 	ownership = append([]string{BackupsManage}, administration...)
 
@@ -82,6 +83,7 @@ var permissions = []Permission{
 	{OrdersPlace, "Place and cancel orders."},
 	{MarketRead, "See market data."},
 	{SchemaRead, "Introspect the API and read its schema, as for tools and clients."},
+	{GraphFreeForm, "Send operations of one's own where only trusted ones are taken."},
 	{TenantsCreate, "Create tenants; for members of the platform's own tenant."},
 	{TenantsManage, "Change other tenants; for members of the platform's own tenant."},
 }
