@@ -2,14 +2,12 @@ package main_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -110,50 +108,6 @@ func TestBadLimitsAreNamed(t *testing.T) {
 		out, err := exec.Command(binary(t), append([]string{"serve", "--redis-url", "redis://127.0.0.1:1/0", "--start-wait", "1ms"}, flags...)...).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), want) {
 			t.Errorf("%v: %v, want %q in\n%s", flags, err, want, out)
-		}
-	}
-}
-
-// In a trusted system only the manifest's operations run; a new manifest is taken
-// while it runs.
-func TestTrustedOperationsOfTheProgram(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "operations.json")
-	login := `mutation Login($i: LoginInput!) { login(input: $i) { accessToken } }`
-	write := func(documents map[string]string) {
-		t.Helper()
-		text, err := json.Marshal(documents)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(map[string]string{"login": login})
-	p := start(t, dataFolder(t), "--operations", "trusted", "--operations-manifest", file)
-	_, text := p.post(t, `{"documentId":"login","variables":{"i":{"email":"owner@acme.test","password":"tradesage-dev"}}}`, "")
-	var answer struct {
-		Data struct{ Login struct{ AccessToken string } }
-	}
-	if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Data.Login.AccessToken == "" {
-		t.Fatalf("%v %s", err, text)
-	}
-	token := answer.Data.Login.AccessToken
-	if _, text := p.post(t, `{"query":"{ me { email } }"}`, token); !strings.Contains(text, "FORBIDDEN") {
-		t.Errorf("free-form: %s", text)
-	}
-	write(map[string]string{"login": login, "me": "{ me { email } }"})
-	deadline, tick := time.After(30*time.Second), time.NewTicker(50*time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, text = p.post(t, `{"documentId":"me"}`, token); strings.Contains(text, "owner@acme.test") {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("the new manifest is not taken: %s", text)
-		case <-tick.C:
 		}
 	}
 }
