@@ -32,7 +32,7 @@ func (s *server) save(ctx context.Context, path, to string) (err error) {
 		return err
 	}
 	defer response.Body.Close()
-	file, err := os.Create(to) //nolint:gosec // named on the command line
+	file, err := os.Create(to)
 	if err != nil {
 		return err
 	}
