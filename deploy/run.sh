@@ -163,6 +163,10 @@ prepare
 start postgres
 start redis
 await postgres "$postgres_port"
+until "$postgres_bin/pg_isready" -q -h 127.0.0.1 -p "$postgres_port"; do # it listens before it is up
+	kill -0 "${pids[postgres]}" 2>/dev/null || { echo "run.sh: postgres ended; see $data/log/postgres.log" >&2; exit 1; }
+	sleep 0.1
+done
 await redis "$redis_port"
 operator migrate
 equip

@@ -15,11 +15,11 @@ import (
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
-// nothing answers each fetch with a null.
+// nothing answers each fetch alike: there is nothing.
 type nothing struct{}
 
 func (nothing) Execute(context.Context, string, string, []byte) []byte {
-	return []byte(`{"data":null}`)
+	return []byte(`{"errors":[{"message":"nothing","extensions":{"code":"NOT_FOUND"}}],"data":null}`)
 }
 
 // FuzzPrepare sends any bytes as a request: nothing panics, every answer is a
