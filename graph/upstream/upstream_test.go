@@ -157,7 +157,7 @@ func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 func TestAHangingSubgraph(t *testing.T) {
 	t.Parallel()
 	url, count := server(t, func(_ int64, w http.ResponseWriter, r *http.Request) { hang(w, r) })
-	s := open(t, func(o *upstream.Options) { o.Timeout = 300 * time.Millisecond })
+	s := open(t, func(o *upstream.Options) { o.Timeout = 3 * time.Second })
 	began := time.Now()
 	_, err := call(t.Context(), s, url, true)
 	if !errors.Is(err, context.DeadlineExceeded) || count.Load() != 1 {

@@ -146,6 +146,28 @@ func TestARedisThatLostEverything(t *testing.T) {
 	p.subscribe(t, acme, end).want(KindSubscribed, "more")
 }
 
+// The same where the process had read nothing before: the first event after the loss
+// is not taken for the first one of all.
+func TestARedisThatLostWhatWasNotRead(t *testing.T) {
+	t.Parallel()
+	own := ownRedis(t)
+	e := dbtest.New(t)
+	p, other, acme := newProcess(t, own.Options(), e.Prefix), newProcess(t, own.Options(), e.Prefix), e.Tenant(t)
+	r := p.subscribe(t, acme, nil)
+	r.want(KindSubscribed)
+	eventually(t, "the feed is followed", func() bool { return own.Exists(t.Context(), p.keys.feed()).Val() == 1 })
+	p.way.cut()
+	other.append(t, acme, "lost")
+	if err := own.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	other.append(t, acme, "after")
+	p.way.mend(nil)
+	r.want(KindGap)
+	other.append(t, acme, "more")
+	r.want("more")
+}
+
 // The same where the new one's clock is far behind the old one's: positions begin
 // lower.
 func TestARedisWhoseClockIsBehind(t *testing.T) {

@@ -18,7 +18,6 @@ const (
 	feedBatch          = 512
 	firstPause         = 50 * time.Millisecond
 	longestPause       = 2 * time.Second
-	beginning          = "0-0"
 	unknown      int64 = -1
 )
 
@@ -63,18 +62,15 @@ func (h *Hub) Run(ctx context.Context) error {
 }
 
 func (h *Hub) lastOfFeed(ctx context.Context) (spot, error) {
-	found, err := h.redis.XRevRangeN(ctx, h.keys.feed(), "+", "-", 1).Result()
+	last, err := feedHeadScript.Run(ctx, h.redis, []string{h.keys.feed(), h.keys.count()}).StringSlice()
+	if err != nil || len(last) != 2 {
+		return spot{next: unknown}, errors.Join(err, errors.New("the feed's last entry cannot be read"))
+	}
+	number, err := strconv.ParseInt(last[1], 10, 64)
 	if err != nil {
-		return spot{next: unknown}, err
+		return spot{last[0], unknown}, nil //nolint:nilerr // the next one tells
 	}
-	if len(found) == 0 {
-		return spot{beginning, 1}, nil
-	}
-	number, err := numberOf(found[0])
-	if err != nil {
-		return spot{found[0].ID, unknown}, nil //nolint:nilerr // the next one tells
-	}
-	return spot{found[0].ID, number + 1}, nil
+	return spot{last[0], number + 1}, nil
 }
 
 // follow reads the feed once and returns from where to go on.
@@ -95,22 +91,33 @@ func (h *Hub) follow(ctx context.Context, at spot) (spot, error) {
 			number, err := numberOf(message)
 			tenant, tenantErr := uuid.Parse(text("tenant"))
 			place, ok := parsePosition(text("id"))
+			silent := err == nil && text("event") == "" && text("tenant") == "" // of feedHeadScript
+			if silent {
+				h.count(&at, number)
+				continue
+			}
 			if err != nil || tenantErr != nil || !ok {
 				h.logger.ErrorContext(ctx, "events: unreadable entry in the feed", "id", message.ID)
 				at.next = unknown
 				h.resynchronise()
 				continue
 			}
-			if at.next != unknown && number != at.next {
-				h.resynchronise() // entries were trimmed, or Redis began anew
-			}
-			at.next = number + 1
+			h.count(&at, number)
 			if h.followed(tenant) {
 				h.deliver(tenant, h.decode(ctx, place, message.Values))
 			}
 		}
 	}
 	return at, nil
+}
+
+// count goes on behind an entry. One that is not the next says that others were
+// trimmed, or that Redis began anew.
+func (h *Hub) count(at *spot, number int64) {
+	if at.next != unknown && number != at.next {
+		h.resynchronise()
+	}
+	at.next = number + 1
 }
 
 func numberOf(message redis.XMessage) (int64, error) {

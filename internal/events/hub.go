@@ -114,6 +114,16 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return id
 `)
 
+// feedHeadScript returns the id and the number of the feed's last entry. An empty
+// feed gets an entry that says nothing: a process that has read none could not tell
+// the first entry of all from the first one after Redis began anew.
+var feedHeadScript = redis.NewScript(`
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+if last[1] then return {last[1][1], last[1][2][2]} end
+local n = redis.call('INCR', KEYS[2])
+return {redis.call('XADD', KEYS[1], '*', 'n', n), tostring(n)}
+`)
+
 // Handle appends the event of an outbox row of KindLive. It may run any number
 // of times for the same row.
 func (h *Hub) Handle(ctx context.Context, row db.OutboxEvent) error {
