@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"bytes"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,27 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// post sends a body as it is.
+// post sends an operation as it is.
 func (p *process) post(t *testing.T, body, token string) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/graphql", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
+	headers := []string{"Content-Type", "application/json"}
 	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+		headers = append(headers, "Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var text bytes.Buffer
-	if _, err := text.ReadFrom(resp.Body); err != nil {
-		t.Fatal(err)
-	}
-	return resp, text.String()
+	return p.send(t, http.MethodPost, "/graphql", body, headers...)
 }
 
 // What one caller may ask for is bounded in the built program, by its
