@@ -12,15 +12,23 @@ import (
 	"github.com/google/uuid"
 )
 
-const assignRole = `-- name: AssignRole :exec
-INSERT INTO user_roles (user_id, role_id)
-SELECT $1::uuid, r.id FROM roles r WHERE r.key = $2
-ON CONFLICT DO NOTHING
+const assignRole = `-- name: AssignRole :one
+WITH named AS (
+    SELECT $1::uuid AS user_id, r.id FROM roles r WHERE r.key = $2
+), given AS (
+    INSERT INTO user_roles (user_id, role_id)
+    SELECT n.user_id, n.id FROM named n
+    ON CONFLICT DO NOTHING
+)
+SELECT n.id FROM named n
 `
 
-func (q *Queries) AssignRole(ctx context.Context, userID uuid.UUID, roleKey string) error {
-	_, err := q.db.Exec(ctx, assignRole, userID, roleKey)
-	return err
+// Without a role of that key there is no row: nobody joins with no role unnoticed.
+func (q *Queries) AssignRole(ctx context.Context, userID uuid.UUID, roleKey string) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, assignRole, userID, roleKey)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
 }
 
 const countOtherHolders = `-- name: CountOtherHolders :one

@@ -242,8 +242,8 @@ func (a *Auth) accept(ctx context.Context, accepted acceptance) error {
 		}); err != nil {
 			return err
 		}
-		if err := q.AssignRole(ctx, accepted.Identity, row.RoleKey); err != nil {
-			return err
+		if _, err := q.AssignRole(ctx, accepted.Identity, row.RoleKey); err != nil {
+			return fmt.Errorf("role %s: %w", row.RoleKey, err)
 		}
 		return audit.RecordTenant(ctx, q, audit.Event{
 			Action: "user.join", Target: accepted.Identity.String(), Actor: &accepted.Identity,

@@ -53,11 +53,10 @@ type adminConn struct {
 	conn *pgx.Conn
 }
 
-func (a *adminConn) exec(ctx context.Context, sql string, args ...any) error {
+func (a *adminConn) tx(ctx context.Context, fn func(pgx.Tx) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, err := a.conn.Exec(ctx, sql, args...)
-	return err
+	return pgx.BeginFunc(ctx, a.conn, fn)
 }
 
 func (e *Env) close() {
@@ -161,16 +160,20 @@ func (e *Env) Tenant(t testing.TB) db.Tenant {
 		t.Fatal(err)
 	}
 	schema := "tenant_" + suffix()
-	store := e.DB.PlatformStore(db.ServiceTenant)
-	if err := store.Platform().NewBlank(ctx, id, schema); err != nil {
+	// In one transaction: a test beside this one would claim a blank that it sees.
+	err = e.admin.tx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT platform.new_blank($1, $2)", id, schema); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE platform.tenants
+			SET state = 'active', slug = $2, name = $3, claimed_at = now() WHERE id = $1`,
+			id, "t-"+schema[len("tenant_"):], "Test "+id.String())
+		return err
+	})
+	if err != nil {
 		t.Fatalf("new tenant: %v", err)
 	}
-	if err := e.admin.exec(ctx, `UPDATE platform.tenants
-		SET state = 'active', slug = $2, name = $3, claimed_at = now() WHERE id = $1`,
-		id, "t-"+schema[len("tenant_"):], "Test "+id.String()); err != nil {
-		t.Fatalf("new tenant: %v", err)
-	}
-	tenant, _, err := store.Resolve(ctx, id)
+	tenant, _, err := e.DB.PlatformStore(db.ServiceTenant).Resolve(ctx, id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,8 @@ func (f *fixture) user(t *testing.T, in db.Tenant) (context.Context, uuid.UUID) 
 		}); err != nil {
 			return err
 		}
-		return q.AssignRole(t.Context(), id, "r"+id.String())
+		_, err := q.AssignRole(t.Context(), id, "r"+id.String())
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

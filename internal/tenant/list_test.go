@@ -160,7 +160,10 @@ func TestTenantsRefuse(t *testing.T) {
 	if _, err := p.tenants.List(t.Context(), tenant.List{}); !fault.Is(err, fault.CodeUnauthenticated) {
 		t.Errorf("without a caller: %v", err)
 	}
-	other := p.Tenant(t)
+	other, err := p.tenants.EnsureTenant(t.Context(), unique(t), "Acme")
+	if err != nil {
+		t.Fatal(err)
+	}
 	owner := p.member(t, other, tenant.RoleOwner)
 	viewer := p.member(t, p.own, tenant.RoleViewer)
 	if _, err := p.tenants.List(as(t, other, owner), tenant.List{}); !fault.Is(err, fault.CodeForbidden) {

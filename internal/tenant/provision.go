@@ -114,8 +114,8 @@ func (t *Tenants) fill(ctx context.Context, proof db.Tenant, p provisioning) err
 			if _, err := q.UpsertUser(ctx, tenantdb.UpsertUserParams{ID: p.Founder.Identity, Email: p.Founder.Email}); err != nil {
 				return err
 			}
-			if err := q.AssignRole(ctx, p.Founder.Identity, RoleOwner); err != nil {
-				return err
+			if _, err := q.AssignRole(ctx, p.Founder.Identity, RoleOwner); err != nil {
+				return fmt.Errorf("role %s: %w", RoleOwner, err)
 			}
 		}
 		if made == 0 {

@@ -50,19 +50,19 @@ type Member struct {
 }
 
 // EnsureMember makes an identity a member and user of a tenant with a role. It
-// may run any number of times and never changes a user who is there.
+// may run any number of times and never changes a user who is there. A role that
+// the tenant does not have is db.ErrNotFound, and nobody joins.
 func (t *Tenants) EnsureMember(ctx context.Context, m Member) error {
-	err := t.store.Platform().AddMembership(ctx, m.Identity, m.Tenant.ID())
-	if err != nil {
-		return fmt.Errorf("membership of %s in tenant %s: %w", m.Identity, m.Tenant, err)
-	}
-	err = t.store.Tenant(m.Tenant).Tx(ctx, func(q *tenantdb.Queries) error {
+	err := t.store.Tenant(m.Tenant).Tx(ctx, func(q *tenantdb.Queries) error {
 		made, err := q.UpsertUser(ctx, tenantdb.UpsertUserParams{ID: m.Identity, Email: m.Email, DisplayName: m.DisplayName})
 		if err != nil {
 			return err
 		}
-		if err := q.AssignRole(ctx, m.Identity, m.RoleKey); err != nil || made == 0 {
-			return err
+		if _, err := q.AssignRole(ctx, m.Identity, m.RoleKey); err != nil {
+			return fmt.Errorf("role %s: %w", m.RoleKey, err)
+		}
+		if made == 0 {
+			return nil
 		}
 		return audit.RecordTenant(ctx, q, audit.Event{
 			Action: "user.join", Target: m.Identity.String(), Details: map[string]any{"role": m.RoleKey},
@@ -70,6 +70,9 @@ func (t *Tenants) EnsureMember(ctx context.Context, m Member) error {
 	})
 	if err != nil {
 		return fmt.Errorf("user %s of tenant %s: %w", m.Identity, m.Tenant, err)
+	}
+	if err := t.store.Platform().AddMembership(ctx, m.Identity, m.Tenant.ID()); err != nil {
+		return fmt.Errorf("membership of %s in tenant %s: %w", m.Identity, m.Tenant, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package tenant_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/platformdb"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/tenant"
@@ -68,6 +70,20 @@ func TestEnsureTenantAndMember(t *testing.T) {
 	}
 	if n := p.count(t, "SELECT count(*) FROM platform.memberships WHERE tenant_id = $1 AND identity_id = $2 AND state = 'active'", got[0].ID(), member); n != 1 {
 		t.Errorf("%d memberships, want 1", n)
+	}
+	stranger := newID(t)
+	if err := p.DB.PlatformStore(db.ServiceAuth).Platform().CreateIdentity(t.Context(), platformdb.CreateIdentityParams{ID: stranger, Email: stranger.String() + "@people.test"}); err != nil {
+		t.Fatal(err)
+	}
+	none := tenant.Member{Tenant: got[0], Identity: stranger, Email: stranger.String() + "@people.test", RoleKey: "nobody"}
+	if err := p.tenants.EnsureMember(t.Context(), none); !errors.Is(err, db.ErrNotFound) {
+		t.Errorf("%v, want that the tenant has no such role", err)
+	}
+	if _, err := queries.GetUser(t.Context(), stranger); !errors.Is(err, db.ErrNotFound) {
+		t.Errorf("%v: a user without a role was left", err)
+	}
+	if n := p.count(t, "SELECT count(*) FROM platform.memberships WHERE identity_id = $1", stranger); n != 0 {
+		t.Errorf("%d memberships of somebody who did not join", n)
 	}
 }
 

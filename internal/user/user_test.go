@@ -102,7 +102,8 @@ func (f fixture) person(t *testing.T, in db.Tenant, permissions ...string) uuid.
 		}); err != nil {
 			return err
 		}
-		return q.AssignRole(t.Context(), id, key)
+		_, err := q.AssignRole(t.Context(), id, key)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

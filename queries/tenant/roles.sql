@@ -6,10 +6,16 @@ SELECT unnest(@ids::uuid[]), unnest(@keys::text[]), unnest(@names::text[]),
        string_to_array(unnest(@permissions::text[]), ','), true
 ON CONFLICT (key) DO NOTHING;
 
--- name: AssignRole :exec
-INSERT INTO user_roles (user_id, role_id)
-SELECT @user_id::uuid, r.id FROM roles r WHERE r.key = @role_key
-ON CONFLICT DO NOTHING;
+-- name: AssignRole :one
+-- Without a role of that key there is no row: nobody joins with no role unnoticed.
+WITH named AS (
+    SELECT @user_id::uuid AS user_id, r.id FROM roles r WHERE r.key = @role_key
+), given AS (
+    INSERT INTO user_roles (user_id, role_id)
+    SELECT n.user_id, n.id FROM named n
+    ON CONFLICT DO NOTHING
+)
+SELECT n.id FROM named n;
 
 -- name: ListPermissions :many
 SELECT DISTINCT unnest(r.permissions)::text AS permission
