@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/tradesage/tradesage/internal/fault"
 )
 
 // Class is what callers of one kind may ask for.
@@ -81,54 +79,6 @@ func (c *class) count(err error) {
 	if errors.As(err, &beyond) {
 		c.refused(beyond.kind)
 	}
-}
-
-// orElse fills limits of 0 in.
-func (l Limits) orElse(other Limits) Limits {
-	if l.MaxBodyBytes <= 0 {
-		l.MaxBodyBytes = other.MaxBodyBytes
-	}
-	if l.MaxCost <= 0 {
-		l.MaxCost = other.MaxCost
-	}
-	mine, others := l.counts(), other.counts()
-	for i, limit := range mine {
-		if *limit <= 0 {
-			*limit = *others[i]
-		}
-	}
-	if l.Guarded == nil {
-		l.Guarded = other.Guarded
-	}
-	return l
-}
-
-// orWider takes the larger one of each limit.
-func (l Limits) orWider(other Limits) Limits {
-	l.MaxBodyBytes, l.MaxCost = max(l.MaxBodyBytes, other.MaxBodyBytes), max(l.MaxCost, other.MaxCost)
-	mine, others := l.counts(), other.counts()
-	for i, limit := range mine {
-		*limit = max(*limit, *others[i])
-	}
-	return l
-}
-
-// counts are the limits that count something in a document.
-func (l *Limits) counts() []*int {
-	return []*int{
-		&l.MaxTokens, &l.MaxDepth, &l.MaxFields, &l.MaxAliases, &l.MaxRootFields, &l.MaxDirectives, &l.MaxIntrospection,
-	}
-}
-
-// beyondLimit is the cause of a refusal by a limit, for the metrics.
-type beyondLimit struct{ kind string }
-
-func (b *beyondLimit) Error() string { return "beyond the limit of " + b.kind }
-
-// tooComplex refuses what has more than limit of kind, which is a metric's label.
-func tooComplex(kind, what string, limit int) *fault.Error {
-	return fault.New(fault.CodeOperationTooComplex, fmt.Sprintf("the operation has more than %d %s", limit, what)).
-		Because(&beyondLimit{kind})
 }
 
 func newLimited() *prometheus.CounterVec {

@@ -49,7 +49,7 @@ type (
 		UpstreamSchema struct {
 			Key string `json:"key"`
 		} `json:"upstreamSchema"`
-		ScalarFields []coordinate `json:"customScalarTypeFields"`
+		ScalarFields []fieldPlace `json:"customScalarTypeFields"`
 	}
 	staticString struct {
 		Value string `json:"staticVariableContent"`
@@ -68,7 +68,7 @@ type (
 	scopesList struct {
 		Scopes []string `json:"requiredAndScopes"`
 	}
-	coordinate struct {
+	fieldPlace struct {
 		TypeName  string `json:"typeName"`
 		FieldName string `json:"fieldName"`
 	}
@@ -80,7 +80,7 @@ type (
 		Conditions            []keyCondition `json:"conditions"`
 	}
 	keyCondition struct {
-		Coordinates []coordinate `json:"fieldCoordinatesPath"`
+		Coordinates []fieldPlace `json:"fieldCoordinatesPath"`
 		Path        []string     `json:"fieldPath"`
 	}
 	interfaceConfig struct {
@@ -88,7 +88,7 @@ type (
 		Concrete  []string `json:"concreteTypeNames"`
 	}
 	fieldConfig struct {
-		coordinate
+		fieldPlace
 		Arguments []struct {
 			Name   string `json:"name"`
 			Source string `json:"sourceType"`

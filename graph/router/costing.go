@@ -14,16 +14,6 @@ import (
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
-// loadCosts reads what fields cost from the subgraphs' own schemas: composition
-// drops the directives.
-func loadCosts(client string, engine *engineConfig) (*cost.Model, error) {
-	subgraphs := make([]string, 0, len(engine.DataSources))
-	for i := range engine.DataSources {
-		subgraphs = append(subgraphs, engine.DataSources[i].CustomGraphQL.Federation.SDL)
-	}
-	return cost.Load(client, subgraphs...)
-}
-
 // compileCost computes the cost of a normalized operation whose literals are still
 // in their places.
 func (r *generation) compileCost(doc *ast.Document) (*cost.Expression, error) {

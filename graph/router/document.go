@@ -5,6 +5,7 @@ import (
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/astprinter"
 
 	"github.com/wundergraph/astjson"
 
@@ -35,9 +36,9 @@ type condition struct {
 }
 
 // parse reads a document and picks the named operation, or the only one if name
-// is empty. Errors are INVALID_INPUT and OPERATION_TOO_COMPLEX.
-func (r *generation) parse(text, name string) (*document, error) {
-	tokens, err := checkTokens(text, r.limits.MaxTokens)
+// is empty. Errors are INVALID_INPUT and, beyond the limits, OPERATION_TOO_COMPLEX.
+func parse(text, name string, limits *Limits) (*document, error) {
+	tokens, err := checkTokens(text, limits.MaxTokens)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func (r *generation) parse(text, name string) (*document, error) {
 	if !operation.HasSelections {
 		return nil, fault.InvalidInput("query", "the operation selects nothing")
 	}
-	m := newMeasure(&d.ast, r.limits.Guarded)
+	m := newMeasure(&d.ast, limits.Guarded)
 	if d.size, err = m.selectionSet(operation.SelectionSet); err != nil {
 		return nil, err
 	}
@@ -66,12 +67,10 @@ func (r *generation) parse(text, name string) (*document, error) {
 	if !m.introspects {
 		d.size.introspection = 0 // fields that only have such names
 	}
-	if err := r.limits.checkSize(d.size, d.kind); err != nil {
+	if err := limits.checkSize(d.size, d.kind); err != nil {
 		return nil, err
 	}
-	if d.introspects = m.introspects; d.introspects && !r.options.Introspection && r.options.IntrospectionScope == "" {
-		return nil, errIntrospectionOff
-	}
+	d.introspects = m.introspects
 	// Expanding a fragment that nobody measured would undo the limits.
 	for i := range d.ast.FragmentDefinitions {
 		if _, err := m.fragment(d.ast.FragmentDefinitionNameBytes(i)); err != nil {
@@ -181,4 +180,28 @@ func conditionVariables(conditions []condition, letters string) []byte {
 		out = fmt.Appendf(out, "%q:%t", c.name, letters[i] == 't')
 	}
 	return append(out, '}')
+}
+
+// rootType names the schema's type of operations of a kind.
+func rootType(schema *ast.Document, kind ast.OperationType) string {
+	switch kind {
+	case ast.OperationTypeMutation:
+		return schema.Index.MutationTypeName.String()
+	case ast.OperationTypeSubscription:
+		return schema.Index.SubscriptionTypeName.String()
+	}
+	return schema.Index.QueryTypeName.String()
+}
+
+// duplicate prints and parses a document: a copy that shares nothing.
+func duplicate(doc *ast.Document) (*ast.Document, error) {
+	text, err := astprinter.PrintString(doc)
+	if err != nil {
+		return nil, err
+	}
+	out, report := astparser.ParseGraphqlDocumentString(text)
+	if report.HasErrors() {
+		return nil, report
+	}
+	return &out, nil
 }

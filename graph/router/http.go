@@ -285,7 +285,7 @@ func (r *Router) bindOperation(ctx context.Context, class *class, request reques
 	}
 	tools := current.tools.Get().(*toolkit)
 	defer current.tools.Put(tools)
-	variables, err := op.variables.bind(current.graph, tools.check, request.variables)
+	variables, err := op.variables.bind(current.graph.inputs, tools.check, request.variables)
 	if err != nil {
 		return op, nil, 0, err
 	}

@@ -21,16 +21,11 @@ type shapes struct {
 	fields map[[2]string]string
 }
 
-// inlineFragments rewrites the chosen operation of a document.
-func (r *generation) inlineFragments(d *document) {
-	root := string(r.graph.client.Index.QueryTypeName)
-	switch d.kind {
-	case ast.OperationTypeMutation:
-		root = string(r.graph.client.Index.MutationTypeName)
-	case ast.OperationTypeSubscription:
-		root = string(r.graph.client.Index.SubscriptionTypeName)
-	}
-	n, types := &inliner{doc: &d.ast, shapes: r.graph.shapes}, r.graph.shapes.possible[root]
+// inlineFragments puts what fragments select in the place of their spreads, in the
+// chosen operation.
+func (d *document) inlineFragments(schema *ast.Document, shapes *shapes) {
+	root := rootType(schema, d.kind)
+	n, types := &inliner{doc: &d.ast, shapes: shapes}, shapes.possible[root]
 	n.inline(d.ast.OperationDefinitions[d.operation].SelectionSet, root, types, types)
 }
 

@@ -18,7 +18,7 @@ func (r *generation) plannedDocument(op *operation, doc *ast.Document) (*ast.Doc
 	op.rights, _ = r.graph.rules.rightsOf(doc)
 	part := op.key.refused != ""
 	if !part && (op.kind != ast.OperationTypeSubscription || len(op.rights) == 0) {
-		return copyDocument(doc)
+		return duplicate(doc)
 	}
 	ids, err := decodeIDs(op.key.refused)
 	if err != nil {
@@ -29,7 +29,7 @@ func (r *generation) plannedDocument(op *operation, doc *ast.Document) (*ast.Doc
 		return nil, err
 	}
 	if !part && !marked {
-		return copyDocument(doc)
+		return duplicate(doc)
 	}
 	op.whole = doc
 	return pruned, nil
@@ -105,12 +105,6 @@ func (r *Router) completed(ctx context.Context, part *operation, refused *refusa
 		return nil, fault.Internal(fmt.Errorf("errors of a response: %w", err))
 	}
 	return joined(encoded, rest), nil
-}
-
-func hidden(ctx context.Context, path json.RawMessage) responseError {
-	e := internalError(ctx)
-	e.Path = path
-	return e
 }
 
 // admittedTo tells what of a subscription is refused to the caller of ctx; it

@@ -14,8 +14,6 @@ import (
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astnormalization"
-	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
-	"github.com/wundergraph/graphql-go-tools/v2/pkg/astprinter"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astvalidation"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/plan"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/postprocess"
@@ -156,9 +154,12 @@ func (r *generation) load(ctx context.Context, key planKey) (*entry, error) {
 					e, err = nil, fault.Internal(fmt.Errorf("panic while planning: %v\n%s", p, debug.Stack()))
 				}
 			}()
-			doc, err := r.parse(key.text, key.name)
+			doc, err := parse(key.text, key.name, &r.limits)
 			if err != nil {
 				return nil, err
+			}
+			if doc.introspects && !r.options.Introspection && r.options.IntrospectionScope == "" {
+				return nil, errIntrospectionOff
 			}
 			if len(doc.conditions) > 0 && key.conditions == "" {
 				return &entry{conditions: doc.conditions, weight: 1 + uint32(len(key.text)/1024)}, nil
@@ -180,7 +181,7 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 	if err := checkMerging(r.graph.client, doc, d.operation); err != nil {
 		return nil, err
 	}
-	r.inlineFragments(d)
+	d.inlineFragments(r.graph.client, r.graph.shapes)
 	doc.Input.Variables = conditionVariables(d.conditions, key.conditions)
 	// Always the named variant, and all of it against the client schema: a pooled
 	// normalizer keeps the name of its last operation, and the router schema would
@@ -297,16 +298,3 @@ func (r *generation) newTrigger(s *resolve.GraphQLSubscription) (*trigger, error
 // errUnplannable answers a valid operation for which there is no order of fetches.
 var errUnplannable = fault.New(fault.CodeOperationTooComplex,
 	"the operation cannot be planned: fields wait for each other; ask for them in separate operations")
-
-// copyDocument prints and parses a document: a copy that shares nothing.
-func copyDocument(doc *ast.Document) (*ast.Document, error) {
-	text, err := astprinter.PrintString(doc)
-	if err != nil {
-		return nil, err
-	}
-	out, report := astparser.ParseGraphqlDocumentString(text)
-	if report.HasErrors() {
-		return nil, report
-	}
-	return &out, nil
-}

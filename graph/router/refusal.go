@@ -191,27 +191,9 @@ func (c *completion) refuse(reason *fault.Error) {
 	c.errors = append(c.errors, e)
 }
 
-func refusalError(f *fault.Error) responseError {
-	return responseError{Message: f.Message, Extensions: extensions{
-		Code: f.Code, Field: f.Field, RetryAfter: seconds(f.RetryAfter), MaxAge: seconds(f.MaxAge),
-	}}
-}
-
 func appendValue(out []byte, value *astjson.Value) []byte {
 	if value == nil {
 		return append(out, "null"...)
 	}
 	return value.MarshalTo(out)
-}
-
-// below reports whether an error's path is one of those of refusals or leads
-// further down from it.
-func below(path json.RawMessage, refused []responseError) bool {
-	for _, r := range refused {
-		open := r.Path[:len(r.Path)-1]
-		if string(path) == string(r.Path) || len(path) > len(open) && string(path[:len(open)]) == string(open) && path[len(open)] == ',' {
-			return true
-		}
-	}
-	return false
 }

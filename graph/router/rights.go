@@ -1,23 +1,12 @@
 package router
 
 import (
-	"context"
 	"slices"
-	"time"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
 	"github.com/tradesage/tradesage/internal/fault"
-	"github.com/tradesage/tradesage/internal/identity"
 )
-
-// signInFirst is what an anonymous client reads where a caller is needed.
-const signInFirst = "sign in first"
-
-// errConfirmFirst answers a caller who has proved who they are too long ago.
-func errConfirmFirst(maxAge time.Duration) *fault.Error {
-	return fault.StepUpRequired("confirm your password first: this needs a sign-in that is not older", maxAge)
-}
 
 // refusals are the requirements of an operation that its caller does not fulfil.
 type refusals struct {
@@ -39,83 +28,12 @@ func (d *refusals) reason(ids []int) *fault.Error {
 	return nil
 }
 
-// refused tells which rights of an operation the caller of ctx does not have; nil
-// if none is missing, and then it has allocated nothing. It fails with UNAVAILABLE
-// where the caller's scopes cannot be told: then nothing may be fetched; and like
-// mayReadSchema for an introspection.
-func (r *Router) refused(ctx context.Context, op *operation) (*refusals, error) {
-	if op.introspects {
-		if err := r.mayReadSchema(ctx); err != nil {
-			return nil, err
-		}
+// add notes why a requirement is not fulfilled.
+func (d *refusals) add(id int, why *fault.Error) {
+	if d.reasons == nil {
+		d.reasons = map[int]*fault.Error{}
 	}
-	if len(op.rights) == 0 {
-		return nil, nil //nolint:nilnil // nothing is refused
-	}
-	var out *refusals
-	caller, err := identity.FromContext(ctx)
-	if err != nil {
-		caller = nil
-	}
-	for _, id := range op.rights {
-		f, err := r.unfulfilled(ctx, caller, &op.from.graph.rules.list[id])
-		if err != nil {
-			return nil, err
-		}
-		if f == nil {
-			continue
-		}
-		if out == nil {
-			out = &refusals{reasons: map[int]*fault.Error{}}
-		}
-		out.ids, out.reasons[id] = append(out.ids, id), f
-	}
-	if out != nil {
-		for _, f := range out.reasons {
-			r.metrics.refused.WithLabelValues(string(f.Code)).Inc()
-		}
-	}
-	return out, nil
-}
-
-func (r *Router) unfulfilled(ctx context.Context, caller *identity.Caller, q *requirement) (*fault.Error, error) {
-	if caller == nil {
-		return errSignInFirst, nil
-	}
-	if q.maxAge > 0 && time.Since(caller.AuthTime) > q.maxAge {
-		return errConfirmFirst(q.maxAge), nil
-	}
-	if len(q.scopes) == 0 {
-		return nil, nil //nolint:nilnil // fulfilled
-	}
-	if r.options.MissingScope == nil {
-		return lackingScope(q.scopes[0][0]), nil
-	}
-	missing, err := r.options.MissingScope(ctx, q.scopes)
-	if err != nil {
-		f, ok := fault.As(err)
-		if !ok {
-			r.log.ErrorContext(ctx, "what a caller may do cannot be told", "error", err)
-			f = errRightsUnknown
-		}
-		if f.Code == fault.CodeUnauthenticated {
-			return f, nil
-		}
-		return nil, f
-	}
-	if missing == "" {
-		return nil, nil //nolint:nilnil // fulfilled
-	}
-	return lackingScope(missing), nil
-}
-
-var (
-	errSignInFirst   = fault.Unauthenticated(signInFirst)
-	errRightsUnknown = fault.Unavailable("what you may do cannot be told at the moment; try again")
-)
-
-func lackingScope(name string) *fault.Error {
-	return fault.Forbidden("this needs the permission " + name)
+	d.ids, d.reasons[id] = append(d.ids, id), why
 }
 
 // err is the error of a refusal as a stream's or a whole request's.
@@ -145,16 +63,6 @@ func (g *rules) rightsOf(doc *ast.Document) (all, selected []int) {
 	}
 	slices.Sort(w.found)
 	return w.found, selected
-}
-
-func rootType(schema *ast.Document, kind ast.OperationType) string {
-	switch kind {
-	case ast.OperationTypeMutation:
-		return schema.Index.MutationTypeName.String()
-	case ast.OperationTypeSubscription:
-		return schema.Index.SubscriptionTypeName.String()
-	}
-	return schema.Index.QueryTypeName.String()
 }
 
 type rightsWalk struct {

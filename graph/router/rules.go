@@ -48,10 +48,20 @@ const (
 	directiveStepUp         = "stepUp"
 )
 
+// demand is what composition says that a field takes: a caller, and scopes if there
+// are any, as lists of which one must be held whole.
+type demand struct {
+	typeName, field string
+	scopes          [][]string
+}
+
+// coordinate is a field of a type.
+type coordinate struct{ TypeName, FieldName string }
+
 // loadRules reads the composed schema, what composition says of fields, and the
 // subgraphs' own schemas, where alone @stepUp is found. It fails on a directive
 // whose arguments cannot be read: not to know a demand is not to have none.
-func loadRules(engine *engineConfig, router, client *ast.Document) (*rules, error) {
+func loadRules(demands []demand, sdls []string, router, client *ast.Document) (*rules, error) {
 	r := &rules{
 		fields: map[coordinate][]int{}, objects: map[string][]int{},
 		possible: map[string][]string{}, types: map[coordinate]int{}, schema: client,
@@ -60,20 +70,10 @@ func loadRules(engine *engineConfig, router, client *ast.Document) (*rules, erro
 	if err := found.readSchema(router); err != nil {
 		return nil, err
 	}
-	for _, f := range engine.Fields {
-		if f.Authorization.RequiresAuthentication {
-			found.demand(f.coordinate, requirement{})
-		}
-		if len(f.Authorization.Scopes) > 0 {
-			var lists [][]string
-			for _, all := range f.Authorization.Scopes {
-				lists = append(lists, all.Scopes)
-			}
-			found.demand(f.coordinate, requirement{scopes: lists})
-		}
+	for _, d := range demands {
+		found.demand(coordinate{d.typeName, d.field}, requirement{scopes: d.scopes})
 	}
-	for _, source := range engine.DataSources {
-		sdl := source.CustomGraphQL.Federation.SDL
+	for _, sdl := range sdls {
 		if !strings.Contains(sdl, "@"+directiveStepUp) {
 			continue
 		}

@@ -95,9 +95,6 @@ func (x *exchange) refuseReader(ctx context.Context, err error) {
 	}
 }
 
-// published is the text of the client schema as it is served, and its ETag.
-func (g *supergraph) published() (sdl, etag string) { return g.sdl, g.etag }
-
 // matchesETag compares weakly (RFC 9110, 13.1.2).
 func matchesETag(header, etag string) bool {
 	for candidate := range strings.SplitSeq(header, ",") {

@@ -59,10 +59,10 @@ func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
 	g.etag = fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(g.sdl)))
 	g.shapes = newShapes(g.client)
 	g.inputs = newInputTypes(g.client)
-	if g.costs, err = loadCosts(g.sdl, engine); err != nil {
+	if g.costs, err = cost.Load(g.sdl, engine.sdls()...); err != nil {
 		return nil, fmt.Errorf("costs: %w", err)
 	}
-	if g.rules, err = loadRules(engine, g.router, g.client); err != nil {
+	if g.rules, err = loadRules(engine.demands(), engine.sdls(), g.router, g.client); err != nil {
 		return nil, err
 	}
 	names := make(map[string]string, len(file.Subgraphs))
@@ -80,6 +80,32 @@ func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
 	g.plan.DataSources = append(g.plan.DataSources, introspection.BuildDataSourceConfigurations()...)
 	g.plan.Fields = append(g.plan.Fields, introspection.BuildFieldConfigurations()...)
 	return g, nil
+}
+
+// sdls are the subgraphs' own schemas: composition drops some of their directives.
+func (e *engineConfig) sdls() []string {
+	out := make([]string, 0, len(e.DataSources))
+	for i := range e.DataSources {
+		out = append(out, e.DataSources[i].CustomGraphQL.Federation.SDL)
+	}
+	return out
+}
+
+// demands are what fields take of a caller.
+func (e *engineConfig) demands() (out []demand) {
+	for _, f := range e.Fields {
+		if f.Authorization.RequiresAuthentication {
+			out = append(out, demand{typeName: f.TypeName, field: f.FieldName})
+		}
+		if len(f.Authorization.Scopes) > 0 {
+			d := demand{typeName: f.TypeName, field: f.FieldName}
+			for _, all := range f.Authorization.Scopes {
+				d.scopes = append(d.scopes, all.Scopes)
+			}
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 func parseSchema(sdl string) (*ast.Document, error) {
@@ -218,3 +244,6 @@ func planInterfaces(in []interfaceConfig) []plan.EntityInterfaceConfiguration {
 	}
 	return out
 }
+
+// published is the text of the client schema as it is served, and its ETag.
+func (g *supergraph) published() (sdl, etag string) { return g.sdl, g.etag }

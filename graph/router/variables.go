@@ -126,7 +126,7 @@ func newVariables(doc *ast.Document, declared declaredVariables, remap map[strin
 	if len(declared.list) == 0 {
 		return v, nil // literals were validated with the document
 	}
-	definitions, err := copyDocument(doc)
+	definitions, err := duplicate(doc)
 	if err != nil {
 		return v, fault.Internal(fmt.Errorf("copying the operation: %w", err))
 	}
@@ -147,13 +147,13 @@ func newVariables(doc *ast.Document, declared declaredVariables, remap map[strin
 // declared ones and the literals, with the client's values in their places.
 // Values that do not fit their type are INVALID_INPUT.
 func (v *variables) bind(
-	g *supergraph, check *variablesvalidation.VariablesValidator, client *astjson.Value,
+	types *inputTypes, check *variablesvalidation.VariablesValidator, client *astjson.Value,
 ) (*astjson.Value, error) {
 	if len(v.declared.list) == 0 && len(v.extracted) == 0 {
 		return nil, nil
 	}
 	fill := func(out []byte, name string) ([]byte, bool, error) {
-		return v.declared.find(name).render(out, g.inputs, v.declared.doc, client)
+		return v.declared.find(name).render(out, types, v.declared.doc, client)
 	}
 	var (
 		out = append(make([]byte, 0, 256), '{')
@@ -167,7 +167,7 @@ func (v *variables) bind(
 		}
 		before := len(out)
 		out = appendKey(out, d.key)
-		if out, ok, err = d.render(out, g.inputs, v.declared.doc, client); err != nil {
+		if out, ok, err = d.render(out, types, v.declared.doc, client); err != nil {
 			return nil, err
 		} else if !ok {
 			out = out[:before]
@@ -185,7 +185,7 @@ func (v *variables) bind(
 	}
 	out = append(out, '}')
 	if v.definitions != nil {
-		if err := check.ValidateWithRemap(v.definitions, g.client, out, v.remap); err != nil {
+		if err := check.ValidateWithRemap(v.definitions, types.schema, out, v.remap); err != nil {
 			return nil, v.invalid(err)
 		}
 	}
@@ -225,14 +225,4 @@ func (v *variables) invalid(err error) error {
 		}
 	}
 	return fault.InvalidInput(field, invalid.Message)
-}
-
-// jsonKey renders a GraphQL name, which needs no escaping, as a JSON key.
-func jsonKey(name string) string { return `"` + name + `":` }
-
-func appendKey(out []byte, key string) []byte {
-	if out[len(out)-1] != '{' {
-		out = append(out, ',')
-	}
-	return append(out, key...)
 }
