@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tradesage/tradesage/graph/router/internal/rights"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
@@ -20,7 +21,7 @@ func errConfirmFirst(maxAge time.Duration) *fault.Error {
 // if none is missing, and then it has allocated nothing. It fails with UNAVAILABLE
 // where the caller's scopes cannot be told: then nothing may be fetched; and like
 // mayReadSchema for an introspection.
-func (r *Router) refused(ctx context.Context, op *operation) (*refusals, error) {
+func (r *Router) refused(ctx context.Context, op *operation) (*rights.Refusals, error) {
 	if op.introspects {
 		if err := r.mayReadSchema(ctx); err != nil {
 			return nil, err
@@ -29,13 +30,13 @@ func (r *Router) refused(ctx context.Context, op *operation) (*refusals, error) 
 	if len(op.rights) == 0 {
 		return nil, nil //nolint:nilnil // nothing is refused
 	}
-	var out *refusals
+	var out *rights.Refusals
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
 		caller = nil
 	}
 	for _, id := range op.rights {
-		f, err := r.unfulfilled(ctx, caller, &op.from.graph.rules.list[id])
+		f, err := r.unfulfilled(ctx, caller, &op.from.graph.Rights.List[id])
 		if err != nil {
 			return nil, err
 		}
@@ -43,28 +44,28 @@ func (r *Router) refused(ctx context.Context, op *operation) (*refusals, error) 
 			continue
 		}
 		if out == nil {
-			out = &refusals{}
+			out = &rights.Refusals{}
 		}
-		out.add(id, f)
+		out.Add(id, f)
 		r.metrics.refused.WithLabelValues(string(f.Code)).Inc()
 	}
 	return out, nil
 }
 
-func (r *Router) unfulfilled(ctx context.Context, caller *identity.Caller, q *requirement) (*fault.Error, error) {
+func (r *Router) unfulfilled(ctx context.Context, caller *identity.Caller, q *rights.Requirement) (*fault.Error, error) {
 	if caller == nil {
 		return errSignInFirst, nil
 	}
-	if q.maxAge > 0 && time.Since(caller.AuthTime) > q.maxAge {
-		return errConfirmFirst(q.maxAge), nil
+	if q.MaxAge > 0 && time.Since(caller.AuthTime) > q.MaxAge {
+		return errConfirmFirst(q.MaxAge), nil
 	}
-	if len(q.scopes) == 0 {
+	if len(q.Scopes) == 0 {
 		return nil, nil //nolint:nilnil // fulfilled
 	}
 	if r.options.MissingScope == nil {
-		return lackingScope(q.scopes[0][0]), nil
+		return lackingScope(q.Scopes[0][0]), nil
 	}
-	missing, err := r.options.MissingScope(ctx, q.scopes)
+	missing, err := r.options.MissingScope(ctx, q.Scopes)
 	if err != nil {
 		f, ok := fault.As(err)
 		if !ok {

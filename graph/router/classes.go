@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tradesage/tradesage/graph/router/internal/document"
 )
 
 // Class is what callers of one kind may ask for.
@@ -32,15 +34,15 @@ type class struct {
 // newClasses fills in the limits of each class, and returns the widest of all:
 // what is beyond those nobody may ask for, so it need not be planned.
 func newClasses(options *Options, m *metrics) (classes, Limits, error) {
-	ordinary := options.Limits.withDefaults()
+	ordinary := options.Limits.WithDefaults()
 	widest := ordinary
 	out := classes{"": newClass(Class{Name: "default", Limits: ordinary, Rates: &options.Rates}, m)}
 	for _, c := range options.Classes {
 		if c.Name == "" || out[c.Name] != nil {
 			return nil, widest, fmt.Errorf("class %q: needs a name that no other has", c.Name)
 		}
-		c.Limits = c.Limits.orElse(ordinary)
-		widest = widest.orWider(c.Limits)
+		c.Limits = c.Limits.OrElse(ordinary)
+		widest = widest.OrWider(c.Limits)
 		if c.Rates == nil {
 			c.Rates = &options.Rates
 		}
@@ -68,16 +70,16 @@ func (r *Router) classOf(ctx context.Context) *class {
 
 // admits refuses an operation that is beyond the limits of a class.
 func (c *class) admits(op *operation) error {
-	err := c.Limits.checkSize(op.size, op.kind)
+	err := c.Limits.Check(op.size, op.kind)
 	c.count(err)
 	return err
 }
 
 // count counts an error that a limit made.
 func (c *class) count(err error) {
-	var beyond *beyondLimit
+	var beyond *document.BeyondLimit
 	if errors.As(err, &beyond) {
-		c.refused(beyond.kind)
+		c.refused(beyond.Kind)
 	}
 }
 

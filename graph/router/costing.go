@@ -7,10 +7,10 @@ import (
 
 	gql "github.com/vektah/gqlparser/v2/ast"
 	"github.com/wundergraph/astjson"
-
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
 	"github.com/tradesage/tradesage/graph/cost"
+	"github.com/tradesage/tradesage/graph/router/internal/document"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -32,7 +32,7 @@ func (r *generation) compileCost(doc *ast.Document) (*cost.Expression, error) {
 			}
 			operation.VariableDefinitions = append(operation.VariableDefinitions, d)
 		}
-		return r.graph.costs.Compile(operation, nil)
+		return r.graph.Costs.Compile(operation, nil)
 	}
 	return nil, fault.Internal(errors.New("a document without an operation was planned"))
 }
@@ -97,12 +97,12 @@ func (v *costVariables) Int(name string) (value int64, number, given bool) {
 
 // costError is the cause of a refusal because of an operation's cost.
 type costError struct {
-	beyondLimit
+	document.BeyondLimit
 	cost, limit int64
 }
 
 // Unwrap tells metrics the kind of limit.
-func (e *costError) Unwrap() error { return &e.beyondLimit }
+func (e *costError) Unwrap() error { return &e.BeyondLimit }
 
 // price is what an operation costs with a client's variables. More than the class
 // may ask for at once is OPERATION_TOO_COMPLEX.
@@ -113,7 +113,7 @@ func (c *class) price(op *operation, variables *astjson.Value) (int64, error) {
 	}
 	err := fault.New(fault.CodeOperationTooComplex,
 		fmt.Sprintf("the operation costs %d, more than %d: ask for less, or for smaller pages", price, c.Limits.MaxCost)).
-		Because(&costError{beyondLimit{"cost"}, price, c.Limits.MaxCost})
+		Because(&costError{document.BeyondLimit{Kind: "cost"}, price, c.Limits.MaxCost})
 	c.count(err)
 	return price, err
 }

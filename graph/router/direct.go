@@ -9,6 +9,7 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -84,7 +85,7 @@ func fixedQuery(template *resolve.InputTemplate) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	text, err := decodeJSONString(request.query)
+	text, err := rawjson.DecodeString(request.query)
 	return text, err == nil
 }
 

@@ -10,11 +10,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/graph/router"
+	shared "github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/graph/subgraph/testdata/library"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/identity"
-
-	shared "github.com/tradesage/tradesage/graph/subgraph"
 )
 
 // inexact hides that a subgraph is exact.

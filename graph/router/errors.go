@@ -8,15 +8,18 @@ import (
 
 	"github.com/wundergraph/astjson"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
+	"github.com/tradesage/tradesage/graph/router/internal/document"
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
 // present turns an error of a request that was not run into the client's errors
 // and logs what is hidden from the client.
-func (r *Router) present(ctx context.Context, err error) []responseError {
-	var document *documentError
+func (r *Router) present(ctx context.Context, err error) []clienterr.Error {
+	var document *clienterr.DocumentError
 	if errors.As(err, &document) {
-		return document.errors
+		return document.Errors
 	}
 	f, ok := fault.As(err)
 	if !ok {
@@ -24,21 +27,21 @@ func (r *Router) present(ctx context.Context, err error) []responseError {
 	}
 	if f.Code == fault.CodeInternal {
 		r.log.ErrorContext(ctx, "request failed", "error", errors.Unwrap(f))
-		return []responseError{internalError(ctx)}
+		return []clienterr.Error{clienterr.Internal(ctx)}
 	}
-	x := extensions{Code: f.Code, Field: f.Field, RetryAfter: seconds(f.RetryAfter), MaxAge: seconds(f.MaxAge)}
-	x.RequestID = reportable(ctx, f.Code)
+	x := clienterr.Extensions{Code: f.Code, Field: f.Field, RetryAfter: clienterr.Seconds(f.RetryAfter), MaxAge: clienterr.Seconds(f.MaxAge)}
+	x.RequestID = clienterr.RequestID(ctx, f.Code)
 	var dear *costError
 	if errors.As(f, &dear) {
 		x.Cost, x.Limit = dear.cost, dear.limit
 	}
-	return []responseError{{Message: f.Message, Extensions: x}}
+	return []clienterr.Error{{Message: f.Message, Extensions: x}}
 }
 
 // clientResponse rewrites the errors of a finished response for the client. A
 // response without errors is returned as it is.
 func (r *Router) clientResponse(ctx context.Context, response []byte) (_ []byte, failed bool, _ error) {
-	if len(response) < len(errorsFirst) || string(response[:len(errorsFirst)]) != errorsFirst {
+	if len(response) < len(clienterr.ErrorsFirst) || string(response[:len(clienterr.ErrorsFirst)]) != clienterr.ErrorsFirst {
 		return response, false, nil
 	}
 	parsed, err := astjson.ParseBytes(response)
@@ -55,29 +58,29 @@ func (r *Router) clientResponse(ctx context.Context, response []byte) (_ []byte,
 
 // withErrors renders a response of data and errors, as the client may see them.
 func (r *Router) withErrors(ctx context.Context, found []*astjson.Value, data []byte) ([]byte, error) {
-	encoded, err := json.Marshal(placed(r.clientErrors(ctx, found), data))
+	encoded, err := json.Marshal(clienterr.Placed(r.clientErrors(ctx, found), data))
 	if err != nil {
 		return nil, fault.Internal(err)
 	}
-	return joined(encoded, data), nil
+	return clienterr.Joined(encoded, data), nil
 }
 
-func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []responseError {
-	out := make([]responseError, 0, len(found))
-	var consequences []responseError
+func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []clienterr.Error {
+	out := make([]clienterr.Error, 0, len(found))
+	var consequences []clienterr.Error
 	for _, e := range found {
-		message := clientMessage(string(e.GetStringBytes("message")))
-		x := extensions{Code: fault.Code(e.GetStringBytes("extensions", "code"))}
-		_, known := knownCodes[x.Code]
+		message := document.ClientMessage(string(e.GetStringBytes("message")))
+		x := clienterr.Extensions{Code: fault.Code(e.GetStringBytes("extensions", "code"))}
+		_, known := clienterr.Statuses[x.Code]
 		if known && x.Code != fault.CodeInternal {
 			x.Field = string(e.GetStringBytes("extensions", "field"))
 			x.RetryAfter = e.GetInt("extensions", "retryAfter")
 			x.MaxAge = e.GetInt("extensions", "maxAge")
-			x.RequestID = reportable(ctx, x.Code)
-			out = append(out, responseError{Message: message, Path: clientPath(e.Get("path")), Extensions: x})
+			x.RequestID = clienterr.RequestID(ctx, x.Code)
+			out = append(out, clienterr.Error{Message: message, Path: clientPath(e.Get("path")), Extensions: x})
 			continue
 		}
-		masked := internalError(ctx)
+		masked := clienterr.Internal(ctx)
 		masked.Path = clientPath(e.Get("path"))
 		// A non-null field without a value is most often the consequence of an error
 		// that is in the list already; alone, it is the subgraph's fault.
@@ -108,7 +111,7 @@ func clientPath(path *astjson.Value) json.RawMessage {
 			out = append(out, ',')
 		}
 		if element.Type() == astjson.TypeString {
-			out = appendJSONString(out, clientName(string(element.GetStringBytes())))
+			out = rawjson.AppendString(out, document.ClientName(string(element.GetStringBytes())))
 		} else {
 			out = element.MarshalTo(out)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
 
 	"github.com/tradesage/tradesage/graph/crew"
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/internal/identity"
 )
 
@@ -88,14 +89,14 @@ func (c *course) sharedBy(first context.Context) (feedKey, bool) {
 	if err != nil || !c.op.trigger.sharing.allows(c.input) {
 		return feedKey{}, false
 	}
-	return feedKey{c.op.trigger.follower, c.query, string(c.input), rightsOf(caller)}, true
+	return feedKey{c.op.trigger.follower, c.query, string(c.input), standingOf(caller)}, true
 }
 
-// rights are what decides about what a caller sees: of one who has a newer token of
-// the same session they are the same.
-type rights = identity.Caller
+// standing is what decides about what a caller sees: of one who has a newer token of
+// the same session it is the same.
+type standing = identity.Caller
 
-func rightsOf(c *identity.Caller) rights {
+func standingOf(c *identity.Caller) standing {
 	out := *c
 	out.Issued, out.Expires = time.Time{}, time.Time{}
 	out.AuthTime = out.AuthTime.UTC()
@@ -107,7 +108,7 @@ func rightsOf(c *identity.Caller) rights {
 type feedKey struct {
 	source           follower
 	query, variables string
-	rights           rights
+	standing         standing
 }
 
 // feeds are the sources that subscriptions of a router share.
@@ -256,7 +257,7 @@ type event struct {
 type resultKey struct {
 	operation *operation
 	variables string
-	rights    rights
+	standing  standing
 }
 
 // result is a response that is made by the first who needs it.
@@ -279,7 +280,7 @@ func (e *event) result(ctx context.Context, r *Router, c *course) ([]byte, error
 	} else if refused != nil {
 		return r.resolveEvent(ctx, c.op, c.variables, e.raw)
 	}
-	key := resultKey{operation: c.op, rights: rightsOf(caller)}
+	key := resultKey{operation: c.op, standing: standingOf(caller)}
 	if c.variables != nil {
 		key.variables = string(c.variables.MarshalTo(nil))
 	}
@@ -295,7 +296,7 @@ func (e *event) result(ctx context.Context, r *Router, c *course) ([]byte, error
 		mine = true
 		shared.response, shared.err = r.resolveEvent(ctx, c.op, c.variables, e.raw)
 	})
-	if !mine && (shared.err != nil || bytes.HasPrefix(shared.response, []byte(errorsFirst))) {
+	if !mine && (shared.err != nil || bytes.HasPrefix(shared.response, []byte(clienterr.ErrorsFirst))) {
 		return r.resolveEvent(ctx, c.op, c.variables, e.raw)
 	}
 	return shared.response, shared.err

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 )
 
 // fetchInput is what the engine renders for a fetch, cut up and not decoded:
@@ -18,10 +20,10 @@ type fetchInput struct {
 // readFetchInput cuts up the engine's rendering, which is valid JSON.
 func readFetchInput(input []byte) (fetchInput, bool) {
 	var out fetchInput
-	ok := eachMember(input, func(key string, value []byte) {
+	ok := rawjson.EachMember(input, func(key string, value []byte) {
 		switch key {
 		case "body":
-			eachMember(value, func(key string, value []byte) {
+			rawjson.EachMember(value, func(key string, value []byte) {
 				switch key {
 				case "query":
 					out.query = value
@@ -46,11 +48,11 @@ func (f *fetchInput) definedVariables() []byte {
 		return f.variables
 	}
 	out := append(make([]byte, 0, len(f.variables)), '{')
-	eachMember(f.variables, func(key string, value []byte) {
+	rawjson.EachMember(f.variables, func(key string, value []byte) {
 		if bytes.Equal(value, []byte("null")) && slices.Contains(f.undefined, key) {
 			return
 		}
-		out = append(appendKey(out, jsonKey(key)), value...)
+		out = append(rawjson.AppendKey(out, rawjson.Key(key)), value...)
 	})
 	return append(out, '}')
 }

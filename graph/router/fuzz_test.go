@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -75,7 +76,7 @@ func FuzzPrepare(f *testing.F) {
 			t.Fatalf("%v in the answer %s to %q", err, rec.Body, body)
 		}
 		for _, e := range response.Errors {
-			if _, ok := knownCodes[e.Extensions.Code]; !ok {
+			if _, ok := clienterr.Statuses[e.Extensions.Code]; !ok {
 				t.Errorf("unknown code %q for %q", e.Extensions.Code, body)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/tradesage/tradesage/graph/router/internal/supergraph"
 	"github.com/tradesage/tradesage/graph/upstream"
 )
 
@@ -18,7 +19,7 @@ import (
 // request works with the generation that it found; what it has begun ends with it.
 type generation struct {
 	*Router
-	graph   *supergraph
+	graph   *supergraph.Graph
 	cache   *otter.Cache[planKey, *entry]
 	tools   sync.Pool // of *toolkit
 	sources map[string]fetcher
@@ -38,7 +39,7 @@ func (r *Router) newGeneration(ctx context.Context, config []byte, remote map[st
 			err = fmt.Errorf("supergraph config: it cannot be loaded: %v", p)
 		}
 	}()
-	graph, err := loadSupergraph(ctx, config)
+	graph, err := supergraph.Load(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("supergraph config: %w", err)
 	}
@@ -57,8 +58,8 @@ func (r *Router) newGeneration(ctx context.Context, config []byte, remote map[st
 
 // openSources makes a fetcher for each subgraph of the config.
 func (r *generation) openSources(remote map[string]Remote) error {
-	r.sources = make(map[string]fetcher, len(r.graph.subgraphs))
-	for name, url := range r.graph.subgraphs {
+	r.sources = make(map[string]fetcher, len(r.graph.Subgraphs))
+	for name, url := range r.graph.Subgraphs {
 		if local, ok := r.options.Local[name]; ok {
 			r.sources[name] = localFetcher{subgraph: local}
 			continue
@@ -78,12 +79,12 @@ func (r *generation) openSources(remote map[string]Remote) error {
 	}
 	var errs []error
 	for name := range r.options.Local {
-		if _, ok := r.graph.subgraphs[name]; !ok {
+		if _, ok := r.graph.Subgraphs[name]; !ok {
 			errs = append(errs, fmt.Errorf("local subgraph %q is not in the supergraph", name))
 		}
 	}
 	for name := range remote {
-		if _, ok := r.graph.subgraphs[name]; !ok {
+		if _, ok := r.graph.Subgraphs[name]; !ok {
 			errs = append(errs, fmt.Errorf("remote subgraph %q is not in the supergraph", name))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -41,12 +42,12 @@ func readURL(rawQuery string) ([]byte, error) {
 		if len(body) > 1 {
 			body = append(body, ',')
 		}
-		body = append(appendJSONString(body, name), ':')
+		body = append(rawjson.AppendString(body, name), ':')
 		return write(given[0])
 	}
 	for _, name := range textParameters {
 		if err := add(name, func(value string) error {
-			body = appendJSONString(body, value)
+			body = rawjson.AppendString(body, value)
 			return nil
 		}); err != nil {
 			return nil, err

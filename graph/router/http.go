@@ -19,6 +19,7 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
@@ -155,7 +156,7 @@ func (x *exchange) refuseCaller(ctx context.Context, err error) {
 	status := http.StatusUnauthorized
 	switch f.Code {
 	case fault.CodeUnavailable, fault.CodeRateLimited:
-		status = knownCodes[f.Code]
+		status = clienterr.Statuses[f.Code]
 	default:
 		x.w.Header().Set("WWW-Authenticate", "Bearer")
 		class := x.router.classOf(ctx)
@@ -285,7 +286,7 @@ func (r *Router) bindOperation(ctx context.Context, class *class, request reques
 	}
 	tools := current.tools.Get().(*toolkit)
 	defer current.tools.Put(tools)
-	variables, err := op.variables.bind(current.graph.inputs, tools.check, request.variables)
+	variables, err := op.variables.Bind(current.graph.Inputs, tools.check, request.variables)
 	if err != nil {
 		return op, nil, 0, err
 	}
@@ -304,7 +305,7 @@ func (r *Router) execute(ctx context.Context, op *operation, variables *astjson.
 func (x *exchange) refuseOperation(ctx context.Context, err error) {
 	status, outcome, limited := http.StatusBadRequest, outcomeInvalid, false
 	if f, ok := fault.As(err); ok {
-		status, limited = knownCodes[f.Code], f.Code == fault.CodeRateLimited
+		status, limited = clienterr.Statuses[f.Code], f.Code == fault.CodeRateLimited
 		if f.Code == fault.CodePersistedQueryNotFound {
 			x.refuse(ctx, status, outcome, err)
 			return
@@ -324,7 +325,7 @@ func (x *exchange) refuseOperation(ctx context.Context, err error) {
 // refuse writes errors without data.
 func (x *exchange) refuse(ctx context.Context, status int, outcome string, err error) {
 	if f, ok := fault.As(err); ok && f.RetryAfter > 0 {
-		x.w.Header().Set("Retry-After", strconv.Itoa(seconds(f.RetryAfter)))
+		x.w.Header().Set("Retry-After", strconv.Itoa(clienterr.Seconds(f.RetryAfter)))
 	}
 	x.write(ctx, status, outcome, x.router.errorsOnly(ctx, err))
 }
@@ -332,7 +333,7 @@ func (x *exchange) refuse(ctx context.Context, status int, outcome string, err e
 // errorsOnly renders a response of errors without data.
 func (r *Router) errorsOnly(ctx context.Context, err error) []byte {
 	body, encodeErr := json.Marshal(struct {
-		Errors []responseError `json:"errors"`
+		Errors []clienterr.Error `json:"errors"`
 	}{r.present(ctx, err)})
 	if encodeErr != nil { // only strings and numbers in there
 		r.log.ErrorContext(ctx, "encoding errors", "error", encodeErr)

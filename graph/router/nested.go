@@ -5,6 +5,7 @@ import (
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -21,7 +22,7 @@ func completesNested(response *resolve.GraphQLResponse) bool {
 		return false
 	}
 	for _, item := range response.RawFetches {
-		at := slices.DeleteFunc(slices.Clone(item.ResponsePathElements), func(s string) bool { return s == everyItem || s == "" })
+		at := slices.DeleteFunc(slices.Clone(item.ResponsePathElements), func(s string) bool { return s == clienterr.EveryItem || s == "" })
 		for _, list := range nested {
 			if len(at) >= len(list) && slices.Equal(at[:len(list)], list) {
 				return true

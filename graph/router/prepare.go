@@ -11,7 +11,6 @@ import (
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wundergraph/astjson"
-
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astnormalization"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astvalidation"
@@ -22,6 +21,9 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/variablesvalidation"
 
 	"github.com/tradesage/tradesage/graph/cost"
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
+	"github.com/tradesage/tradesage/graph/router/internal/document"
+	"github.com/tradesage/tradesage/graph/router/internal/inputs"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
@@ -36,7 +38,7 @@ type planKey struct{ text, name, conditions, refused string }
 // entry is what the cache holds for a key: an operation, or, for a text with
 // conditions and a key without, the conditions that complete the key.
 type entry struct {
-	conditions []condition
+	conditions []document.Condition
 	operation  *operation
 	weight     uint32
 }
@@ -45,7 +47,7 @@ type entry struct {
 type operation struct {
 	kind      ast.OperationType
 	response  *resolve.GraphQLResponse
-	variables variables
+	variables inputs.Variables
 	// trigger is set for a subscription.
 	trigger *trigger
 	// direct is set where the engine is not needed.
@@ -55,7 +57,7 @@ type operation struct {
 	name, id string
 	took     prometheus.Observer
 	// size and cost are what the operation asks for.
-	size size
+	size document.Size
 	cost *cost.Expression
 	key  planKey
 	// from is the generation that it was planned for.
@@ -129,7 +131,7 @@ func (r *generation) prepare(ctx context.Context, text, name string, vars *astjs
 		}
 	}
 	var err error
-	if key.conditions, err = evaluate(found.conditions, vars); err != nil {
+	if key.conditions, err = document.Evaluate(found.conditions, vars); err != nil {
 		return nil, err
 	}
 	if found, ok = r.cache.GetIfPresent(key); ok {
@@ -154,51 +156,51 @@ func (r *generation) load(ctx context.Context, key planKey) (*entry, error) {
 					e, err = nil, fault.Internal(fmt.Errorf("panic while planning: %v\n%s", p, debug.Stack()))
 				}
 			}()
-			doc, err := parse(key.text, key.name, &r.limits)
+			doc, err := document.Parse(key.text, key.name, &r.limits)
 			if err != nil {
 				return nil, err
 			}
-			if doc.introspects && !r.options.Introspection && r.options.IntrospectionScope == "" {
+			if doc.Introspects && !r.options.Introspection && r.options.IntrospectionScope == "" {
 				return nil, errIntrospectionOff
 			}
-			if len(doc.conditions) > 0 && key.conditions == "" {
-				return &entry{conditions: doc.conditions, weight: 1 + uint32(len(key.text)/1024)}, nil
+			if len(doc.Conditions) > 0 && key.conditions == "" {
+				return &entry{conditions: doc.Conditions, weight: 1 + uint32(len(key.text)/1024)}, nil
 			}
 			op, err := r.plan(doc, key)
 			if err != nil {
 				return nil, err
 			}
-			return &entry{operation: op, weight: ordinaryWeight + uint32(doc.size.fields+len(key.text)/1024)}, nil
+			return &entry{operation: op, weight: ordinaryWeight + uint32(doc.Size.Fields+len(key.text)/1024)}, nil
 		}))
 }
 
 // plan turns a parsed document into an operation.
-func (r *generation) plan(d *document, key planKey) (*operation, error) {
+func (r *generation) plan(d *document.Document, key planKey) (*operation, error) {
 	tools := r.tools.Get().(*toolkit)
 	defer r.tools.Put(tools)
 	var report operationreport.Report
-	doc := &d.ast
-	if err := checkMerging(r.graph.client, doc, d.operation); err != nil {
+	doc := &d.AST
+	if err := document.CheckMerging(r.graph.Client, doc, d.Operation); err != nil {
 		return nil, err
 	}
-	d.inlineFragments(r.graph.client, r.graph.shapes)
-	doc.Input.Variables = conditionVariables(d.conditions, key.conditions)
+	d.InlineFragments(r.graph.Client, r.graph.Shapes)
+	doc.Input.Variables = document.ConditionVariables(d.Conditions, key.conditions)
 	// Always the named variant, and all of it against the client schema: a pooled
 	// normalizer keeps the name of its last operation, and the router schema would
 	// show @inaccessible fields.
-	tools.normalize.NormalizeNamedOperation(doc, r.graph.client, []byte(d.name), &report)
+	tools.normalize.NormalizeNamedOperation(doc, r.graph.Client, []byte(d.Name), &report)
 	if !report.HasErrors() {
-		dropPlaceholders(doc)
-		tools.validate.Validate(doc, r.graph.client, &report)
+		document.DropPlaceholders(doc)
+		tools.validate.Validate(doc, r.graph.Client, &report)
 	}
 	if report.HasErrors() {
-		locate(&report, key.text, d.name)
-		return nil, reportError(report)
+		document.Locate(&report, key.text, d.Name)
+		return nil, clienterr.FromReport(report)
 	}
 	op := &operation{
-		kind: d.kind, size: d.size, introspects: d.introspects, key: key, from: r,
+		kind: d.Kind, size: d.Size, introspects: d.Introspects, key: key, from: r,
 		hash: xxhash.Sum64String(key.text + key.name + key.conditions + "\x00" + key.refused),
-		name: d.name, took: r.metrics.operations.of(d.name, d.kind),
+		name: d.Name, took: r.metrics.operations.of(d.Name, d.Kind),
 	}
 	op.id = strconv.FormatUint(op.hash, 16)
 	var err error
@@ -206,36 +208,36 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 		return nil, err
 	}
 	op.limited = r.limitedFields(doc)
-	declared, err := readDeclared(r.graph.inputs, doc)
+	declared, err := inputs.ReadDeclared(r.graph.Inputs, doc)
 	if err != nil {
 		return nil, err
 	}
-	doc.Input.Variables = declared.holes()
-	tools.extract.NormalizeOperation(doc, r.graph.client, &report)
+	doc.Input.Variables = declared.Holes()
+	tools.extract.NormalizeOperation(doc, r.graph.Client, &report)
 	if report.HasErrors() {
-		return nil, reportError(report)
+		return nil, clienterr.FromReport(report)
 	}
-	remap := tools.remap.NormalizeOperation(doc, r.graph.client, &report)
+	remap := tools.remap.NormalizeOperation(doc, r.graph.Client, &report)
 	if report.HasErrors() {
-		return nil, reportError(report)
+		return nil, clienterr.FromReport(report)
 	}
 	// The planner writes key and @requires fields into its document.
 	planned, err := r.plannedDocument(op, doc)
 	if err != nil {
 		return nil, fault.Internal(fmt.Errorf("copying the operation: %w", err))
 	}
-	if op.variables, err = newVariables(doc, declared, remap); err != nil {
+	if op.variables, err = inputs.NewVariables(doc, declared, remap); err != nil {
 		return nil, err
 	}
 	if planned == nil { // nothing of it may run
 		return op, nil
 	}
-	prefixAliases(planned)
-	if op.response, op.trigger, err = r.planResponse(planned, d.name); err != nil {
+	document.PrefixAliases(planned)
+	if op.response, op.trigger, err = r.planResponse(planned, d.Name); err != nil {
 		return nil, err
 	}
 	if op.trigger != nil {
-		_, op.trigger.rights = r.graph.rules.rightsOf(doc)
+		_, op.trigger.rights = r.graph.Rights.Of(doc)
 	}
 	r.attachSources(op.response.Fetches)
 	if op.trigger == nil {
@@ -245,12 +247,12 @@ func (r *generation) plan(d *document, key planKey) (*operation, error) {
 }
 
 func (r *generation) planResponse(doc *ast.Document, name string) (*resolve.GraphQLResponse, *trigger, error) {
-	planner, err := plan.NewPlanner(r.graph.plan)
+	planner, err := plan.NewPlanner(r.graph.Plan)
 	if err != nil {
 		return nil, nil, fault.Internal(err)
 	}
 	var report operationreport.Report
-	planned := planner.Plan(doc, r.graph.router, name, &report)
+	planned := planner.Plan(doc, r.graph.Router, name, &report)
 	if report.HasErrors() {
 		r.log.Warn("operation cannot be planned", "error", report)
 		return nil, nil, errUnplannable
@@ -278,7 +280,7 @@ func (r *generation) planResponse(doc *ast.Document, name string) (*resolve.Grap
 			return nil, nil, err
 		}
 	}
-	restoreAliases(response.Data)
+	document.RestoreAliases(response.Data)
 	return response, found, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 
 	"github.com/coder/websocket"
+
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 )
 
 // subprotocol is the one that is spoken on WebSockets: GraphQL over WebSocket, as
@@ -72,7 +74,7 @@ func render(kind, id string, payload []byte) []byte {
 	out := make([]byte, 0, len(payload)+len(id)+64)
 	out = append(append(append(out, `{"type":"`...), kind...), '"')
 	if id != "" {
-		out = appendJSONString(append(out, `,"id":`...), id)
+		out = rawjson.AppendString(append(out, `,"id":`...), id)
 	}
 	if payload != nil {
 		out = append(append(out, `,"payload":`...), payload...)

@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"github.com/wundergraph/astjson"
-
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
+	"github.com/tradesage/tradesage/graph/router/internal/document"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/ratelimit"
@@ -278,18 +279,18 @@ func (r *Router) settle(ctx context.Context, c *class, all *charge) (ratelimit.V
 
 // rateError is the cause of a refusal by a rate limit.
 type rateError struct {
-	beyondLimit
+	document.BeyondLimit
 	verdict ratelimit.Verdict
 }
 
 // Unwrap tells metrics the kind of limit.
-func (e *rateError) Unwrap() error { return &e.beyondLimit }
+func (e *rateError) Unwrap() error { return &e.BeyondLimit }
 
 // limited is the answer to a refusal.
 func (c *class) limited(v ratelimit.Verdict) error {
 	c.refused("rate")
 	return fault.RateLimited(fmt.Sprintf("too many requests (%s); try again later", v.Policy.Name), max(v.RetryAfter, time.Millisecond)).
-		Because(&rateError{beyondLimit{"rate"}, v})
+		Because(&rateError{document.BeyondLimit{Kind: "rate"}, v})
 }
 
 // policyHeader lists the policies of a class (draft-ietf-httpapi-ratelimit-headers).
@@ -297,7 +298,7 @@ func (r *Rates) policyHeader() []string {
 	var out []string
 	for _, p := range []*ratelimit.Policy{r.IP, r.User, r.Tenant, r.UserCost, r.TenantCost} {
 		if p != nil {
-			out = append(out, fmt.Sprintf("%q;q=%d;w=%d", p.Name, p.Quota, seconds(p.Period)))
+			out = append(out, fmt.Sprintf("%q;q=%d;w=%d", p.Name, p.Quota, clienterr.Seconds(p.Period)))
 		}
 	}
 	if out == nil {
@@ -316,7 +317,7 @@ func (x *exchange) tellRates(c *class, v ratelimit.Verdict) {
 	out := append(room[:0], '"')
 	out = append(append(out, v.Policy.Name...), `";r=`...)
 	out = append(strconv.AppendInt(out, v.Remaining, 10), `;t=`...)
-	out = strconv.AppendInt(out, int64(seconds(max(v.Reset, v.RetryAfter))), 10)
+	out = strconv.AppendInt(out, int64(clienterr.Seconds(max(v.Reset, v.RetryAfter))), 10)
 	header := x.w.Header()
 	header["Ratelimit"] = []string{string(out)}
 	header["Ratelimit-Policy"] = c.policies

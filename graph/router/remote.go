@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/fault"
@@ -41,7 +42,7 @@ func (r *remoteFetcher) fetch(ctx context.Context, query string, variables []byt
 // graphQLRequest is the body of a request.
 func graphQLRequest(query string, variables []byte) []byte {
 	body := append(make([]byte, 0, len(query)+len(variables)+64), `{"query":`...)
-	body = appendJSONString(body, query)
+	body = rawjson.AppendString(body, query)
 	if len(variables) > 0 {
 		body = append(append(body, `,"variables":`...), variables...)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wundergraph/astjson"
 
+	"github.com/tradesage/tradesage/graph/router/internal/document"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -29,7 +30,7 @@ func parseRequest(body []byte) (request, error) {
 	case len(body) == 0:
 		return out, fault.InvalidInput("", "the request body is empty")
 	case body[0] == '[':
-		return out, fault.InvalidInput("", "batches are not accepted: send one operation a request").Because(&beyondLimit{"batch"})
+		return out, fault.InvalidInput("", "batches are not accepted: send one operation a request").Because(&document.BeyondLimit{Kind: "batch"})
 	case !utf8.Valid(body):
 		return out, fault.InvalidInput("", "the request body is not valid UTF-8")
 	case !json.Valid(body): // the parser below is lenient, for instance about numbers

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
+	"github.com/tradesage/tradesage/graph/router/internal/rights"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
@@ -36,7 +38,7 @@ func (r *Router) SchemaSDL() http.Handler {
 				return
 			}
 		}
-		sdl, etag := r.current.Load().graph.published()
+		sdl, etag := r.current.Load().graph.Published()
 		header := w.Header()
 		header.Set("Content-Type", "text/plain; charset=utf-8")
 		header.Set("X-Content-Type-Options", "nosniff")
@@ -71,7 +73,7 @@ func (r *Router) mayReadSchema(ctx context.Context) error {
 	if err != nil {
 		return errSignInFirst
 	}
-	refused, err := r.unfulfilled(ctx, caller, &requirement{scopes: [][]string{{r.options.IntrospectionScope}}})
+	refused, err := r.unfulfilled(ctx, caller, &rights.Requirement{Scopes: [][]string{{r.options.IntrospectionScope}}})
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,7 @@ func (x *exchange) refuseReader(ctx context.Context, err error) {
 	case errors.Is(err, errIntrospectionOff):
 		x.refuse(ctx, http.StatusNotFound, outcomeRefused, err)
 	case ok && f.Code != fault.CodeUnauthenticated:
-		x.refuse(ctx, knownCodes[f.Code], outcomeRefused, err)
+		x.refuse(ctx, clienterr.Statuses[f.Code], outcomeRefused, err)
 	default:
 		x.refuseCaller(ctx, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/wundergraph/astjson"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
@@ -261,7 +262,7 @@ func (o *socketOperation) last(kind string, payload []byte) {
 func (o *socketOperation) fail(ctx context.Context, err error) {
 	list, encodeErr := json.Marshal(o.socket.router.present(ctx, err))
 	if encodeErr != nil { // only strings and numbers in there
-		o.socket.close(closeInternal, internalMessage)
+		o.socket.close(closeInternal, clienterr.InternalMessage)
 		return
 	}
 	o.last(messageError, list)

@@ -15,6 +15,8 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/datasource/httpclient"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
@@ -69,18 +71,18 @@ func (s *source) load(ctx context.Context, input []byte, fetch func(context.Cont
 		if p := recover(); p != nil {
 			s.log.ErrorContext(ctx, "panic in fetch",
 				"subgraph", s.subgraph, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			data = s.failure(fault.CodeInternal, internalMessage)
+			data = s.failure(fault.CodeInternal, clienterr.InternalMessage)
 		}
 	}()
 	request, ok := readFetchInput(input)
 	if !ok {
 		s.log.ErrorContext(ctx, "unreadable fetch input", "subgraph", s.subgraph)
-		return s.failure(fault.CodeInternal, internalMessage)
+		return s.failure(fault.CodeInternal, clienterr.InternalMessage)
 	}
 	query, err := s.decodeQuery(request.query)
 	if err != nil {
 		s.log.ErrorContext(ctx, "unreadable fetch query", "subgraph", s.subgraph, "error", err)
-		return s.failure(fault.CodeInternal, internalMessage)
+		return s.failure(fault.CodeInternal, clienterr.InternalMessage)
 	}
 	start := time.Now()
 	ctx, span := telemetry.Span(ctx, s.span)
@@ -104,7 +106,7 @@ func (s *source) decodeQuery(raw []byte) (string, error) {
 	if known := s.query.Load(); known != nil && bytes.Equal(known.raw, raw) {
 		return known.text, nil
 	}
-	text, err := decodeJSONString(raw)
+	text, err := rawjson.DecodeString(raw)
 	if err != nil {
 		return "", err
 	}
@@ -114,14 +116,14 @@ func (s *source) decodeQuery(raw []byte) (string, error) {
 
 // failure renders a response without data and with one error.
 func (s *source) failure(code fault.Code, message string) []byte {
-	out := appendJSONString([]byte(errorsFirst+`[{"message":`), message)
+	out := rawjson.AppendString([]byte(clienterr.ErrorsFirst+`[{"message":`), message)
 	if len(s.path) > 0 {
 		out = append(out, `,"path":[`...)
 		for i, element := range s.path {
 			if i > 0 {
 				out = append(out, ',')
 			}
-			out = appendJSONString(out, element)
+			out = rawjson.AppendString(out, element)
 		}
 		out = append(out, ']')
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/wundergraph/astjson"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
@@ -198,7 +199,7 @@ func (r *Router) triggerRequest(ctx context.Context, op *operation, variables *a
 	if !ok {
 		return "", nil, fault.Internal(fmt.Errorf("subscription of %s: unreadable input", op.trigger.subgraph))
 	}
-	query, err := decodeJSONString(request.query)
+	query, err := rawjson.DecodeString(request.query)
 	if err != nil {
 		return "", nil, fault.Internal(fmt.Errorf("subscription of %s: %w", op.trigger.subgraph, err))
 	}
@@ -209,7 +210,7 @@ func (r *Router) triggerRequest(ctx context.Context, op *operation, variables *a
 func (r *Router) resolveContext(ctx context.Context, op *operation, variables *astjson.Value) *resolve.Context {
 	rc := resolve.NewContext(ctx)
 	rc.Variables = variables
-	rc.RemapVariables = op.variables.remap
+	rc.RemapVariables = op.variables.Remap
 	rc.Request.ID = op.hash
 	// The engine's sharing of inbound requests panics under load, and neither it nor
 	// the sharing of fetches knows whose request it is: equal text is not equal

@@ -10,6 +10,7 @@ import (
 	"github.com/wundergraph/astjson"
 
 	"github.com/tradesage/tradesage/graph/persisted"
+	"github.com/tradesage/tradesage/graph/router/internal/document"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -75,7 +76,7 @@ func documentID(root *astjson.Value) (id, hash string, _ error) {
 }
 
 var errUnknownDocument = fault.New(fault.CodePersistedQueryNotFound, "no operation is kept under this id: send the query too").
-	Because(&beyondLimit{"persisted"})
+	Because(&document.BeyondLimit{Kind: "persisted"})
 
 // find puts the text of a persisted operation in its place, and refuses a free-form
 // one where the caller may send none. What is persisted cannot be altered: a text
@@ -108,7 +109,7 @@ func (r *Router) find(ctx context.Context, q *request) error {
 			return err
 		}
 	}
-	return fault.Forbidden("only persisted operations are run here: name one by documentId").Because(&beyondLimit{"persisted"})
+	return fault.Forbidden("only persisted operations are run here: name one by documentId").Because(&document.BeyondLimit{Kind: "persisted"})
 }
 
 func (q *request) document() string {

@@ -1,4 +1,6 @@
-package router
+// Package rights knows what the supergraph demands of callers: what an operation
+// takes, what is left of it for who lacks some of that, and how the answer is completed.
+package rights
 
 import (
 	"fmt"
@@ -11,22 +13,23 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
 )
 
-// requirement is one thing that a caller must fulfil. Each of them takes a caller.
-type requirement struct {
-	// scopes are lists of which one must be held whole; none asks for no scope.
-	scopes [][]string
-	// maxAge is how long ago the caller may have proved who they are, 0 for ever.
-	maxAge time.Duration
+// Requirement is one thing that a caller must fulfil. Each of them takes a caller.
+type Requirement struct {
+	// Scopes are lists of which one must be held whole; none asks for no scope.
+	Scopes [][]string
+	// MaxAge is how long ago the caller may have proved who they are, 0 for ever.
+	MaxAge time.Duration
 }
 
-// rules are what the supergraph demands of callers. Nothing in them changes after
+// Rules are what the supergraph demands of callers. Nothing in them changes after
 // loading.
 //
 // Demands are kept for fields of object types alone, where a response's values
 // are: what an interface or a type demands is part of each field that could show
 // it, so that no fragment leads around it.
-type rules struct {
-	list []requirement
+type Rules struct {
+	// List holds each requirement once; elsewhere they are indexes of it.
+	List []Requirement
 	// fields holds, by a field of an object type, the indexes of what it takes; what
 	// its type takes and what the type of its values takes are among them.
 	fields map[coordinate][]int
@@ -48,21 +51,21 @@ const (
 	directiveStepUp         = "stepUp"
 )
 
-// demand is what composition says that a field takes: a caller, and scopes if there
+// Demand is what composition says that a field takes: a caller, and scopes if there
 // are any, as lists of which one must be held whole.
-type demand struct {
-	typeName, field string
-	scopes          [][]string
+type Demand struct {
+	TypeName, Field string
+	Scopes          [][]string
 }
 
 // coordinate is a field of a type.
 type coordinate struct{ TypeName, FieldName string }
 
-// loadRules reads the composed schema, what composition says of fields, and the
+// Load reads the composed schema, what composition says of fields, and the
 // subgraphs' own schemas, where alone @stepUp is found. It fails on a directive
 // whose arguments cannot be read: not to know a demand is not to have none.
-func loadRules(demands []demand, sdls []string, router, client *ast.Document) (*rules, error) {
-	r := &rules{
+func Load(demands []Demand, sdls []string, router, client *ast.Document) (*Rules, error) {
+	r := &Rules{
 		fields: map[coordinate][]int{}, objects: map[string][]int{},
 		possible: map[string][]string{}, types: map[coordinate]int{}, schema: client,
 	}
@@ -71,7 +74,7 @@ func loadRules(demands []demand, sdls []string, router, client *ast.Document) (*
 		return nil, err
 	}
 	for _, d := range demands {
-		found.demand(coordinate{d.typeName, d.field}, requirement{scopes: d.scopes})
+		found.demand(coordinate{d.TypeName, d.Field}, Requirement{Scopes: d.Scopes})
 	}
 	for _, sdl := range sdls {
 		if !strings.Contains(sdl, "@"+directiveStepUp) {
@@ -91,23 +94,23 @@ func loadRules(demands []demand, sdls []string, router, client *ast.Document) (*
 
 // ruleReader collects demands where they are written.
 type ruleReader struct {
-	rules  *rules
+	rules  *Rules
 	types  map[string][]int
 	fields map[coordinate][]int
 }
 
 // index returns the place of a requirement in the list.
-func (r *ruleReader) index(q requirement) int {
-	for i, known := range r.rules.list {
-		if known.maxAge == q.maxAge && slices.EqualFunc(known.scopes, q.scopes, slices.Equal) {
+func (r *ruleReader) index(q Requirement) int {
+	for i, known := range r.rules.List {
+		if known.MaxAge == q.MaxAge && slices.EqualFunc(known.Scopes, q.Scopes, slices.Equal) {
 			return i
 		}
 	}
-	r.rules.list = append(r.rules.list, q)
-	return len(r.rules.list) - 1
+	r.rules.List = append(r.rules.List, q)
+	return len(r.rules.List) - 1
 }
 
-func (r *ruleReader) demand(at coordinate, q requirement) {
+func (r *ruleReader) demand(at coordinate, q Requirement) {
 	r.fields[at] = union(r.fields[at], []int{r.index(q)})
 }
 
@@ -167,7 +170,7 @@ func (r *ruleReader) readStepUp(doc *ast.Document) error {
 				if seconds <= 0 || seconds > maxStepUp {
 					return fmt.Errorf("%s.%s: @stepUp needs a maxAge of 1 to %d seconds", at.TypeName, at.FieldName, maxStepUp)
 				}
-				r.demand(at, requirement{maxAge: time.Duration(seconds) * time.Second})
+				r.demand(at, Requirement{MaxAge: time.Duration(seconds) * time.Second})
 			}
 		}
 	}
@@ -177,7 +180,7 @@ func (r *ruleReader) readStepUp(doc *ast.Document) error {
 // maxStepUp bounds @stepUp's maxAge, in seconds: a year.
 const maxStepUp = 366 * 24 * 60 * 60
 
-func readDemand(doc *ast.Document, directive int) (q requirement, ok bool, _ error) {
+func readDemand(doc *ast.Document, directive int) (q Requirement, ok bool, _ error) {
 	switch doc.DirectiveNameString(directive) {
 	case directiveAuthenticated:
 		return q, true, nil
@@ -187,7 +190,7 @@ func readDemand(doc *ast.Document, directive int) (q requirement, ok bool, _ err
 			return q, false, fmt.Errorf("@%s names no scopes", directiveRequiresScopes)
 		}
 		lists, err := readLists(doc, value)
-		q.scopes = lists
+		q.Scopes = lists
 		return q, true, err
 	}
 	return q, false, nil
@@ -293,11 +296,11 @@ func (r *ruleReader) spread(router, client *ast.Document) {
 // proved who they are.
 func (r *ruleReader) inOrder(ids []int) []int {
 	rank := func(id int) int {
-		q := r.rules.list[id]
+		q := r.rules.List[id]
 		switch {
-		case q.maxAge > 0:
+		case q.MaxAge > 0:
 			return 2
-		case len(q.scopes) > 0:
+		case len(q.Scopes) > 0:
 			return 1
 		}
 		return 0
@@ -322,8 +325,8 @@ func union(a, b []int) []int {
 	return out
 }
 
-// decodeIDs reads what encodeIDs has rendered.
-func decodeIDs(text string) (ids []int, _ error) {
+// DecodeIDs reads what EncodeIDs has rendered.
+func DecodeIDs(text string) (ids []int, _ error) {
 	for part := range strings.SplitSeq(strings.TrimSuffix(text, ","), ",") {
 		if part == "" {
 			continue
@@ -337,8 +340,8 @@ func decodeIDs(text string) (ids []int, _ error) {
 	return ids, nil
 }
 
-// encodeIDs renders indexes as a part of a plan's key.
-func encodeIDs(ids []int) string {
+// EncodeIDs renders indexes as a part of a plan's key.
+func EncodeIDs(ids []int) string {
 	var out []byte
 	for _, id := range ids {
 		out = append(strconv.AppendInt(out, int64(id), 36), ',')

@@ -1,4 +1,4 @@
-package router
+package supergraph
 
 import (
 	"encoding/json"

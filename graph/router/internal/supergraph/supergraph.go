@@ -1,4 +1,6 @@
-package router
+// Package supergraph loads an execution config, as composition writes it, into what
+// operations are checked, planned and priced by.
+package supergraph
 
 import (
 	"bytes"
@@ -17,68 +19,75 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/plan"
 
 	"github.com/tradesage/tradesage/graph/cost"
+	"github.com/tradesage/tradesage/graph/router/internal/document"
+	"github.com/tradesage/tradesage/graph/router/internal/inputs"
+	"github.com/tradesage/tradesage/graph/router/internal/rights"
 )
 
-// supergraph is the loaded config. Nothing in it changes after loading.
-type supergraph struct {
-	// router is the schema of all subgraphs, @inaccessible parts included. Only
-	// the planner sees it; whatever a client's text is checked against is client.
-	router *ast.Document
-	client *ast.Document
-	// shapes are those of the client schema.
-	shapes *shapes
+// Graph is the loaded config. Nothing in it changes after loading.
+type Graph struct {
+	// Router is the schema of all subgraphs, @inaccessible parts included. Only
+	// the planner sees it; whatever a client's text is checked against is Client.
+	Router *ast.Document
+	Client *ast.Document
+	// Shapes are those of the client schema.
+	Shapes *document.Shapes
 	// sdl is the text of the client schema, as it is served with its ETag.
 	sdl, etag string
-	plan      plan.Configuration
-	subgraphs map[string]string // name → routing URL
-	inputs    *inputTypes
-	costs     *cost.Model
-	rules     *rules
+	Plan      plan.Configuration
+	// Subgraphs are the routing URLs by name.
+	Subgraphs map[string]string
+	Inputs    *inputs.Types
+	Costs     *cost.Model
+	Rights    *rights.Rules
 }
 
-func loadSupergraph(ctx context.Context, raw []byte) (*supergraph, error) {
+// Load reads a config. It fails on one that does not parse or lacks what the router
+// needs, on a demand that cannot be read, and on a schema that uses
+// document.AliasPrefix. ctx ends the engine's background work.
+func Load(ctx context.Context, raw []byte) (*Graph, error) {
 	file, err := readConfig(raw)
 	if err != nil {
 		return nil, err
 	}
 	engine := &file.Engine
-	g := &supergraph{sdl: engine.ClientSchema, subgraphs: make(map[string]string, len(file.Subgraphs))}
+	g := &Graph{sdl: engine.ClientSchema, Subgraphs: make(map[string]string, len(file.Subgraphs))}
 	if g.sdl == "" { // composition leaves it out when nothing is hidden
 		g.sdl = engine.RouterSchema
 	}
-	if g.router, err = parseSchema(engine.RouterSchema); err != nil {
+	if g.Router, err = parseSchema(engine.RouterSchema); err != nil {
 		return nil, fmt.Errorf("router schema: %w", err)
 	}
-	if g.client, err = parseSchema(g.sdl); err != nil {
+	if g.Client, err = parseSchema(g.sdl); err != nil {
 		return nil, fmt.Errorf("client schema: %w", err)
 	}
-	if bytes.Contains([]byte(engine.RouterSchema), []byte(aliasPrefix)) {
-		return nil, fmt.Errorf("the schema uses %q, which is reserved for clients' aliases", aliasPrefix)
+	if bytes.Contains([]byte(engine.RouterSchema), []byte(document.AliasPrefix)) {
+		return nil, fmt.Errorf("the schema uses %q, which is reserved for clients' aliases", document.AliasPrefix)
 	}
 	g.sdl = strings.TrimSpace(g.sdl) + "\n"
 	g.etag = fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(g.sdl)))
-	g.shapes = newShapes(g.client)
-	g.inputs = newInputTypes(g.client)
-	if g.costs, err = cost.Load(g.sdl, engine.sdls()...); err != nil {
+	g.Shapes = document.NewShapes(g.Client)
+	g.Inputs = inputs.NewTypes(g.Client)
+	if g.Costs, err = cost.Load(g.sdl, engine.sdls()...); err != nil {
 		return nil, fmt.Errorf("costs: %w", err)
 	}
-	if g.rules, err = loadRules(engine.demands(), engine.sdls(), g.router, g.client); err != nil {
+	if g.Rights, err = rights.Load(engine.demands(), engine.sdls(), g.Router, g.Client); err != nil {
 		return nil, err
 	}
 	names := make(map[string]string, len(file.Subgraphs))
 	for _, s := range file.Subgraphs {
 		names[s.ID] = s.Name
-		g.subgraphs[s.Name] = s.RoutingURL
+		g.Subgraphs[s.Name] = s.RoutingURL
 	}
-	if g.plan, err = planConfiguration(ctx, engine, names); err != nil {
+	if g.Plan, err = planConfiguration(ctx, engine, names); err != nil {
 		return nil, err
 	}
-	introspection, err := introspection_datasource.NewIntrospectionConfigFactory(g.client)
+	introspection, err := introspection_datasource.NewIntrospectionConfigFactory(g.Client)
 	if err != nil {
 		return nil, fmt.Errorf("introspection: %w", err)
 	}
-	g.plan.DataSources = append(g.plan.DataSources, introspection.BuildDataSourceConfigurations()...)
-	g.plan.Fields = append(g.plan.Fields, introspection.BuildFieldConfigurations()...)
+	g.Plan.DataSources = append(g.Plan.DataSources, introspection.BuildDataSourceConfigurations()...)
+	g.Plan.Fields = append(g.Plan.Fields, introspection.BuildFieldConfigurations()...)
 	return g, nil
 }
 
@@ -92,15 +101,15 @@ func (e *engineConfig) sdls() []string {
 }
 
 // demands are what fields take of a caller.
-func (e *engineConfig) demands() (out []demand) {
+func (e *engineConfig) demands() (out []rights.Demand) {
 	for _, f := range e.Fields {
 		if f.Authorization.RequiresAuthentication {
-			out = append(out, demand{typeName: f.TypeName, field: f.FieldName})
+			out = append(out, rights.Demand{TypeName: f.TypeName, Field: f.FieldName})
 		}
 		if len(f.Authorization.Scopes) > 0 {
-			d := demand{typeName: f.TypeName, field: f.FieldName}
+			d := rights.Demand{TypeName: f.TypeName, Field: f.FieldName}
 			for _, all := range f.Authorization.Scopes {
-				d.scopes = append(d.scopes, all.Scopes)
+				d.Scopes = append(d.Scopes, all.Scopes)
 			}
 			out = append(out, d)
 		}
@@ -245,5 +254,5 @@ func planInterfaces(in []interfaceConfig) []plan.EntityInterfaceConfiguration {
 	return out
 }
 
-// published is the text of the client schema as it is served, and its ETag.
-func (g *supergraph) published() (sdl, etag string) { return g.sdl, g.etag }
+// Published is the text of the client schema as it is served, and its ETag.
+func (g *Graph) Published() (sdl, etag string) { return g.sdl, g.etag }

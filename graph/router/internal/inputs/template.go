@@ -1,9 +1,11 @@
-package router
+package inputs
 
 import (
 	"strings"
 
 	"github.com/wundergraph/astjson"
+
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 )
 
 // holeKey marks, in an extracted literal, the place of a variable that is used
@@ -42,7 +44,7 @@ func newTemplate(value *astjson.Value, levels map[string]int) template {
 		}
 	case astjson.TypeObject:
 		value.GetObject().Visit(func(key []byte, member *astjson.Value) {
-			t.keys = append(t.keys, jsonKey(string(key)))
+			t.keys = append(t.keys, rawjson.Key(string(key)))
 			t.items = append(t.items, newTemplate(member, levels))
 			constant = constant && t.items[len(t.items)-1].json != ""
 		})
@@ -94,7 +96,7 @@ func (t *template) render(out []byte, fill func(out []byte, name string) ([]byte
 	out = append(out, '{')
 	for i := range t.items {
 		before := len(out)
-		out = appendKey(out, t.keys[i])
+		out = rawjson.AppendKey(out, t.keys[i])
 		if out, ok, err = t.items[i].render(out, fill); err != nil {
 			return out, false, err
 		} else if !ok {

@@ -1,4 +1,5 @@
-package router
+// Package rawjson cuts JSON texts up and puts them together without decoding them.
+package rawjson
 
 import (
 	"encoding/json"
@@ -6,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// eachMember calls f for each member of a valid JSON object whose keys need no
+// EachMember calls f for each member of a valid JSON object whose keys need no
 // unescaping. It reports false on what is no object.
-func eachMember(object []byte, f func(key string, value []byte)) bool {
+func EachMember(object []byte, f func(key string, value []byte)) bool {
 	i := skipSpace(object, 0)
 	if i >= len(object) || object[i] != '{' {
 		return false
@@ -73,14 +74,15 @@ func skipValue(b []byte, i int) int {
 	return len(b)
 }
 
-func decodeJSONString(raw []byte) (string, error) {
+// DecodeString reads a JSON string.
+func DecodeString(raw []byte) (string, error) {
 	var text string
 	err := json.Unmarshal(raw, &text)
 	return text, err
 }
 
-// appendJSONString appends s as a JSON string.
-func appendJSONString(out []byte, s string) []byte {
+// AppendString appends s as a JSON string.
+func AppendString(out []byte, s string) []byte {
 	plain := true
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
@@ -98,10 +100,12 @@ func appendJSONString(out []byte, s string) []byte {
 	return append(out, encoded...)
 }
 
-// jsonKey renders a GraphQL name, which needs no escaping, as a JSON key.
-func jsonKey(name string) string { return `"` + name + `":` }
+// Key renders a GraphQL name, which needs no escaping, as a JSON key.
+func Key(name string) string { return `"` + name + `":` }
 
-func appendKey(out []byte, key string) []byte {
+// AppendKey appends a rendered key to an object that is being written, with a comma
+// where it is not the first.
+func AppendKey(out []byte, key string) []byte {
 	if out[len(out)-1] != '{' {
 		out = append(out, ',')
 	}

@@ -1,4 +1,4 @@
-package router
+package document
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 )
 
-// aliasPrefix begins the name under which a client's alias is planned and sent
+// AliasPrefix begins the name under which a client's alias is planned and sent
 // to subgraphs.
 //
 // A client's aliases and the key and @requires fields that the planner adds live
@@ -17,24 +17,24 @@ import (
 // the name as the entity's key to another subgraph: the client chooses whose
 // orders are read. With the prefix, which occurs in no schema name, the two can
 // never meet; the response and its errors show the client's own alias again.
-const aliasPrefix = "tsAlias_"
+const AliasPrefix = "tsAlias_"
 
-// reservedAlias begins the aliases that the engine itself makes.
-const reservedAlias = "__internal"
+// ReservedAlias begins the aliases that the engine itself makes.
+const ReservedAlias = "__internal"
 
 var (
-	aliasPrefixBytes   = []byte(aliasPrefix)
-	reservedAliasBytes = []byte(reservedAlias)
+	aliasPrefixBytes   = []byte(AliasPrefix)
+	reservedAliasBytes = []byte(ReservedAlias)
 )
 
 // placeholder is the alias of the __typename with which the engine fills a selection
 // that @skip and @include have emptied.
 const placeholder = "__internal_typename"
 
-// dropPlaceholders removes each placeholder that has company, as where an emptied
+// DropPlaceholders removes each placeholder that has company, as where an emptied
 // selection was merged with another one of the same field. The planner would take it
 // for the client's own __typename and leave that out.
-func dropPlaceholders(doc *ast.Document) {
+func DropPlaceholders(doc *ast.Document) {
 	for i := range doc.SelectionSets {
 		set := &doc.SelectionSets[i]
 		kept := slices.DeleteFunc(slices.Clone(set.SelectionRefs), func(ref int) bool {
@@ -47,9 +47,9 @@ func dropPlaceholders(doc *ast.Document) {
 	}
 }
 
-// prefixAliases renames each alias in a validated document. Those of the engine's
+// PrefixAliases renames each alias in a validated document. Those of the engine's
 // own stay; checkDocument has refused clients' aliases that look like them.
-func prefixAliases(doc *ast.Document) {
+func PrefixAliases(doc *ast.Document) {
 	for i := range doc.Fields {
 		if !doc.Fields[i].Alias.IsDefined {
 			continue
@@ -58,16 +58,16 @@ func prefixAliases(doc *ast.Document) {
 		if bytes.HasPrefix(alias, reservedAliasBytes) {
 			continue
 		}
-		name := make([]byte, 0, len(aliasPrefix)+len(alias))
-		name = append(append(name, aliasPrefix...), alias...)
+		name := make([]byte, 0, len(AliasPrefix)+len(alias))
+		name = append(append(name, AliasPrefix...), alias...)
 		doc.Fields[i].Alias.Name = doc.Input.AppendInputBytes(name)
 	}
 }
 
-// restoreAliases gives the fields of a finished plan the names that the client
+// RestoreAliases gives the fields of a finished plan the names that the client
 // chose. It must come last: the engine merges equally named fields, and only
 // prefixed names tell a client's `id: name` from an id.
-func restoreAliases(node resolve.Node) {
+func RestoreAliases(node resolve.Node) {
 	switch n := node.(type) {
 	case *resolve.Object:
 		if n == nil {
@@ -75,16 +75,16 @@ func restoreAliases(node resolve.Node) {
 		}
 		for _, field := range n.Fields {
 			field.Name = bytes.TrimPrefix(field.Name, aliasPrefixBytes)
-			restoreAliases(field.Value)
+			RestoreAliases(field.Value)
 		}
 	case *resolve.Array:
-		restoreAliases(n.Item)
+		RestoreAliases(n.Item)
 	}
 }
 
-// clientName returns a response name as the client wrote it.
-func clientName(name string) string { return strings.TrimPrefix(name, aliasPrefix) }
+// ClientName returns a response name as the client wrote it.
+func ClientName(name string) string { return strings.TrimPrefix(name, AliasPrefix) }
 
-// clientMessage returns an error's message without the prefix, which is found in
+// ClientMessage returns an error's message without the prefix, which is found in
 // messages that quote a field's response name.
-func clientMessage(message string) string { return strings.ReplaceAll(message, aliasPrefix, "") }
+func ClientMessage(message string) string { return strings.ReplaceAll(message, AliasPrefix, "") }

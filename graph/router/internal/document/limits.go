@@ -1,4 +1,4 @@
-package router
+package document
 
 import (
 	"bytes"
@@ -49,7 +49,7 @@ type Limits struct {
 	Guarded []string
 }
 
-func (l Limits) withDefaults() Limits {
+func (l Limits) WithDefaults() Limits {
 	if l.MaxBodyBytes <= 0 {
 		l.MaxBodyBytes = 1 << 20
 	}
@@ -98,9 +98,11 @@ func checkTokens(text string, limit int) (count int, _ error) {
 	}
 }
 
-// size is what a selection set costs with its fragments expanded.
-type size struct {
-	fields, aliases, depth, directives int
+// Size is what a selection set costs with its fragments expanded.
+type Size struct {
+	// Fields are those that are selected, at any depth.
+	Fields                     int
+	aliases, depth, directives int
 	// direct counts the fields of the set itself, guarded those of them that
 	// Limits.Guarded names.
 	direct, guarded int
@@ -114,7 +116,7 @@ type size struct {
 // other can double the fields at each step, and expanding is what hurts.
 type measure struct {
 	doc       *ast.Document
-	fragments map[int]size
+	fragments map[int]Size
 	open      map[int]bool
 	guarded   []string
 	// introspects is set when __schema or __type is selected.
@@ -122,17 +124,17 @@ type measure struct {
 }
 
 func newMeasure(doc *ast.Document, guarded []string) *measure {
-	return &measure{doc: doc, fragments: map[int]size{}, open: map[int]bool{}, guarded: guarded}
+	return &measure{doc: doc, fragments: map[int]Size{}, open: map[int]bool{}, guarded: guarded}
 }
 
-func (m *measure) selectionSet(ref int) (size, error) {
-	var total size
+func (m *measure) selectionSet(ref int) (Size, error) {
+	var total Size
 	for _, selection := range m.doc.SelectionSets[ref].SelectionRefs {
 		s, err := m.selection(m.doc.Selections[selection])
 		if err != nil {
-			return size{}, err
+			return Size{}, err
 		}
-		total.fields = addSaturating(total.fields, s.fields)
+		total.Fields = addSaturating(total.Fields, s.Fields)
 		total.aliases = addSaturating(total.aliases, s.aliases)
 		total.depth = max(total.depth, s.depth)
 		total.directives = addSaturating(total.directives, s.directives)
@@ -143,7 +145,7 @@ func (m *measure) selectionSet(ref int) (size, error) {
 	return total, nil
 }
 
-func (m *measure) selection(selection ast.Selection) (total size, err error) {
+func (m *measure) selection(selection ast.Selection) (total Size, err error) {
 	directives := 0
 	switch selection.Kind {
 	case ast.SelectionKindField:
@@ -165,25 +167,25 @@ func (m *measure) selection(selection ast.Selection) (total size, err error) {
 // introspectionLists are the fields of types that are lists of what has types again.
 var introspectionLists = []string{"fields", "interfaces", "possibleTypes", "inputFields"}
 
-func (m *measure) field(ref int) (size, error) {
+func (m *measure) field(ref int) (Size, error) {
 	name := m.doc.FieldNameBytes(ref)
 	if bytes.Equal(name, []byte("__schema")) || bytes.Equal(name, []byte("__type")) {
 		m.introspects = true
 	}
-	var total size
+	var total Size
 	if set, ok := m.doc.FieldSelectionSet(ref); ok {
 		var err error
 		if total, err = m.selectionSet(set); err != nil {
-			return size{}, err
+			return Size{}, err
 		}
 	}
 	if m.doc.FieldAliasIsDefined(ref) {
 		if alias := m.doc.FieldAliasBytes(ref); bytes.HasPrefix(alias, reservedAliasBytes) {
-			return size{}, fault.InvalidInput("query", fmt.Sprintf("alias %q: names that begin with %s are reserved", alias, reservedAlias))
+			return Size{}, fault.InvalidInput("query", fmt.Sprintf("alias %q: names that begin with %s are reserved", alias, ReservedAlias))
 		}
 		total.aliases = addSaturating(total.aliases, 1)
 	}
-	total.fields = addSaturating(total.fields, 1)
+	total.Fields = addSaturating(total.Fields, 1)
 	total.depth++
 	if slices.Contains(introspectionLists, string(name)) {
 		total.introspection++
@@ -195,23 +197,23 @@ func (m *measure) field(ref int) (size, error) {
 	return total, nil
 }
 
-func (m *measure) fragment(name ast.ByteSlice) (size, error) {
+func (m *measure) fragment(name ast.ByteSlice) (Size, error) {
 	ref, ok := m.doc.FragmentDefinitionRef(name)
 	if !ok {
-		return size{}, fault.InvalidInput("query", fmt.Sprintf("unknown fragment %q", name))
+		return Size{}, fault.InvalidInput("query", fmt.Sprintf("unknown fragment %q", name))
 	}
 	if s, ok := m.fragments[ref]; ok {
 		return s, nil
 	}
 	if m.open[ref] {
-		return size{}, fault.InvalidInput("query", fmt.Sprintf("fragment %q spreads itself", name))
+		return Size{}, fault.InvalidInput("query", fmt.Sprintf("fragment %q spreads itself", name))
 	}
 	m.open[ref] = true
-	var s size
+	var s Size
 	if m.doc.FragmentDefinitions[ref].HasSelections {
 		var err error
 		if s, err = m.selectionSet(m.doc.FragmentDefinitions[ref].SelectionSet); err != nil {
-			return size{}, err
+			return Size{}, err
 		}
 	}
 	delete(m.open, ref)
@@ -219,14 +221,14 @@ func (m *measure) fragment(name ast.ByteSlice) (size, error) {
 	return s, nil
 }
 
-// checkSize refuses an operation that is beyond the limits.
-func (l Limits) checkSize(s size, kind ast.OperationType) error {
+// Check refuses an operation that is beyond the limits.
+func (l Limits) Check(s Size, kind ast.OperationType) error {
 	switch {
 	case s.tokens > l.MaxTokens:
 		return tooComplex("tokens", "tokens", l.MaxTokens)
 	case s.depth > l.MaxDepth:
 		return tooComplex("depth", "levels", l.MaxDepth)
-	case s.fields > l.MaxFields:
+	case s.Fields > l.MaxFields:
 		return tooComplex("fields", "fields", l.MaxFields)
 	case s.aliases > l.MaxAliases:
 		return tooComplex("aliases", "aliases", l.MaxAliases)
@@ -238,7 +240,7 @@ func (l Limits) checkSize(s size, kind ast.OperationType) error {
 		return tooComplex("introspection", "lists within each other in an introspection", l.MaxIntrospection)
 	case kind == ast.OperationTypeMutation && s.guarded > 1:
 		return fault.New(fault.CodeOperationTooComplex, "the operation has more than one field of "+strings.Join(l.Guarded, ", ")).
-			Because(&beyondLimit{"guarded"})
+			Because(&BeyondLimit{"guarded"})
 	}
 	return nil
 }
@@ -250,8 +252,8 @@ func addSaturating(a, b int) int {
 	return a + b
 }
 
-// orElse fills limits of 0 in.
-func (l Limits) orElse(other Limits) Limits {
+// OrElse fills limits of 0 in.
+func (l Limits) OrElse(other Limits) Limits {
 	if l.MaxBodyBytes <= 0 {
 		l.MaxBodyBytes = other.MaxBodyBytes
 	}
@@ -270,8 +272,8 @@ func (l Limits) orElse(other Limits) Limits {
 	return l
 }
 
-// orWider takes the larger one of each limit.
-func (l Limits) orWider(other Limits) Limits {
+// OrWider takes the larger one of each limit.
+func (l Limits) OrWider(other Limits) Limits {
 	l.MaxBodyBytes, l.MaxCost = max(l.MaxBodyBytes, other.MaxBodyBytes), max(l.MaxCost, other.MaxCost)
 	mine, others := l.counts(), other.counts()
 	for i, limit := range mine {
@@ -287,13 +289,13 @@ func (l *Limits) counts() []*int {
 	}
 }
 
-// beyondLimit is the cause of a refusal by a limit, for the metrics.
-type beyondLimit struct{ kind string }
+// BeyondLimit is the cause of a refusal by a limit, for the metrics.
+type BeyondLimit struct{ Kind string }
 
-func (b *beyondLimit) Error() string { return "beyond the limit of " + b.kind }
+func (b *BeyondLimit) Error() string { return "beyond the limit of " + b.Kind }
 
 // tooComplex refuses what has more than limit of kind, which is a metric's label.
 func tooComplex(kind, what string, limit int) *fault.Error {
 	return fault.New(fault.CodeOperationTooComplex, fmt.Sprintf("the operation has more than %d %s", limit, what)).
-		Because(&beyondLimit{kind})
+		Because(&BeyondLimit{kind})
 }

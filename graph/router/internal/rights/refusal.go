@@ -1,4 +1,4 @@
-package router
+package rights
 
 import (
 	"encoding/json"
@@ -9,6 +9,9 @@ import (
 	"github.com/wundergraph/astjson"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
+	"github.com/tradesage/tradesage/graph/router/internal/document"
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -16,23 +19,23 @@ import (
 // and an error where a field was left out, with nulls in place of parents where
 // the field is not nullable (GraphQL specification, "Handling Field Errors").
 type completion struct {
-	rules   *rules
+	rules   *Rules
 	doc     *ast.Document // the whole operation, with the client's names
-	refused *refusals
+	refused *Refusals
 	path    []json.RawMessage
-	errors  []responseError
+	errors  []clienterr.Error
 }
 
-// complete returns the data of the whole operation, "null" included, and the
+// Complete returns the data of the whole operation, "null" included, and the
 // errors of what is refused in it.
-func (g *rules) complete(doc *ast.Document, refused *refusals, data *astjson.Value) ([]byte, []responseError) {
+func (g *Rules) Complete(doc *ast.Document, refused *Refusals, data *astjson.Value) ([]byte, []clienterr.Error) {
 	c := &completion{rules: g, doc: doc, refused: refused}
 	for _, node := range doc.RootNodes {
 		if node.Kind != ast.NodeKindOperationDefinition || !doc.OperationDefinitions[node.Ref].HasSelections {
 			continue
 		}
 		operation := doc.OperationDefinitions[node.Ref]
-		out, ok := c.object(nil, data, rootType(g.schema, operation.OperationType), []int{operation.SelectionSet})
+		out, ok := c.object(nil, data, document.RootType(g.schema, operation.OperationType), []int{operation.SelectionSet})
 		if ok {
 			return out, c.errors
 		}
@@ -85,7 +88,7 @@ func (c *completion) object(out []byte, value *astjson.Value, typeName string, s
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(appendJSONString(out, s.name), ':')
+		out = append(rawjson.AppendString(out, s.name), ':')
 		member := value.Get(s.name)
 		if strings.HasPrefix(s.field, "__") {
 			out = appendValue(out, member)
@@ -98,7 +101,7 @@ func (c *completion) object(out []byte, value *astjson.Value, typeName string, s
 			out = appendValue(out, member)
 			continue
 		}
-		c.path = append(c.path, appendJSONString(nil, s.name))
+		c.path = append(c.path, rawjson.AppendString(nil, s.name))
 		ok := false
 		if reason != nil {
 			c.refuse(reason)
@@ -179,7 +182,7 @@ func (c *completion) named(out []byte, value *astjson.Value, typeName string, se
 }
 
 func (c *completion) refuse(reason *fault.Error) {
-	e := refusalError(reason)
+	e := clienterr.FromFault(reason)
 	e.Path = append(e.Path, '[')
 	for i, element := range c.path {
 		if i > 0 {

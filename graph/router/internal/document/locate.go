@@ -1,4 +1,4 @@
-package router
+package document
 
 import (
 	"regexp"
@@ -8,10 +8,10 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/operationreport"
 )
 
-// locate gives places to errors that the engine reports with a path only: the
+// Locate gives places to errors that the engine reports with a path only: the
 // place of the field that the path leads to in the client's text, or else of the
 // last field on the way that is found.
-func locate(report *operationreport.Report, text, operationName string) {
+func Locate(report *operationreport.Report, text, operationName string) {
 	var doc *ast.Document // parsed again: normalization has changed the client's
 	for i := range report.ExternalErrors {
 		e := &report.ExternalErrors[i]

@@ -1,4 +1,4 @@
-package router
+package clienterr
 
 import (
 	"bytes"
@@ -6,18 +6,20 @@ import (
 	"strconv"
 
 	"github.com/wundergraph/astjson"
+
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 )
 
-// everyItem stands in the engine's paths for an item of a list: errors of entities
+// EveryItem stands in the engine's paths for an item of a list: errors of entities
 // that were fetched together do not say whose they are.
-const everyItem = "@"
+const EveryItem = "@"
 
-var everyItemBytes = []byte(`"` + everyItem + `"`)
+var everyItemBytes = []byte(`"` + EveryItem + `"`)
 
-// placed gives errors of single entities their places, as far as the data tell: an
+// Placed gives errors of single entities their places, as far as the data tell: an
 // error is where a null is. Where there are more nulls than errors, a path ends at
 // the list.
-func placed(errs []responseError, data []byte) []responseError {
+func Placed(errs []Error, data []byte) []Error {
 	root, err := astjson.ParseBytes(data)
 	if err != nil {
 		return errs
@@ -67,7 +69,7 @@ func withItems(v *astjson.Value, path json.RawMessage) json.RawMessage {
 			}
 		}
 		out = append(out, element)
-		if name, err := decodeJSONString(element); err == nil && v != nil && v.Type() == astjson.TypeObject {
+		if name, err := rawjson.DecodeString(element); err == nil && v != nil && v.Type() == astjson.TypeObject {
 			v = v.Get(name)
 		}
 	}
@@ -106,7 +108,7 @@ func nullsAt(v *astjson.Value, before, rest []json.RawMessage, places *[]json.Ra
 	case v.Type() != astjson.TypeObject:
 		return
 	}
-	name, err := decodeJSONString(rest[0])
+	name, err := rawjson.DecodeString(rest[0])
 	if err != nil {
 		return
 	}

@@ -1,22 +1,23 @@
-package router
+package rights
 
 import (
 	"slices"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
+	"github.com/tradesage/tradesage/graph/router/internal/document"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
-// refusals are the requirements of an operation that its caller does not fulfil.
-type refusals struct {
-	ids     []int // in the order of the operation's rights
+// Refusals are the requirements of an operation that its caller does not fulfil.
+type Refusals struct {
+	IDs     []int // in the order of the operation's rights
 	reasons map[int]*fault.Error
 }
 
 // reason returns why something that takes these requirements is refused, nil if
 // it is not.
-func (d *refusals) reason(ids []int) *fault.Error {
+func (d *Refusals) reason(ids []int) *fault.Error {
 	if d == nil {
 		return nil
 	}
@@ -28,31 +29,31 @@ func (d *refusals) reason(ids []int) *fault.Error {
 	return nil
 }
 
-// add notes why a requirement is not fulfilled.
-func (d *refusals) add(id int, why *fault.Error) {
+// Add notes why a requirement is not fulfilled.
+func (d *Refusals) Add(id int, why *fault.Error) {
 	if d.reasons == nil {
 		d.reasons = map[int]*fault.Error{}
 	}
-	d.ids, d.reasons[id] = append(d.ids, id), why
+	d.IDs, d.reasons[id] = append(d.IDs, id), why
 }
 
-// err is the error of a refusal as a stream's or a whole request's.
-func (d *refusals) err(ids []int) error {
+// Err is the error of a refusal as a stream's or a whole request's.
+func (d *Refusals) Err(ids []int) error {
 	if f := d.reason(ids); f != nil {
 		return f
 	}
 	return nil
 }
 
-// rightsOf lists what the fields of a normalized operation take, each once.
+// Of lists what the fields of a normalized operation take, each once.
 // selected is what its root fields take.
-func (g *rules) rightsOf(doc *ast.Document) (all, selected []int) {
+func (g *Rules) Of(doc *ast.Document) (all, selected []int) {
 	w := rightsWalk{rules: g, doc: doc}
 	for _, node := range doc.RootNodes {
 		if node.Kind != ast.NodeKindOperationDefinition || !doc.OperationDefinitions[node.Ref].HasSelections {
 			continue
 		}
-		root := rootType(g.schema, doc.OperationDefinitions[node.Ref].OperationType)
+		root := document.RootType(g.schema, doc.OperationDefinitions[node.Ref].OperationType)
 		set := doc.OperationDefinitions[node.Ref].SelectionSet
 		w.set(set, g.possible[root])
 		for _, ref := range doc.SelectionSets[set].SelectionRefs {
@@ -66,7 +67,7 @@ func (g *rules) rightsOf(doc *ast.Document) (all, selected []int) {
 }
 
 type rightsWalk struct {
-	rules *rules
+	rules *Rules
 	doc   *ast.Document
 	found []int
 }
@@ -107,7 +108,7 @@ func (w *rightsWalk) set(set int, on []string) {
 }
 
 // values are the object types that a field's value may have, on objects of types.
-func (g *rules) values(on []string, field string) (out []string) {
+func (g *Rules) values(on []string, field string) (out []string) {
 	for _, t := range on {
 		ref, ok := g.types[coordinate{t, field}]
 		if !ok {
@@ -123,7 +124,7 @@ func (g *rules) values(on []string, field string) (out []string) {
 }
 
 // narrow is what a fragment with this condition leaves of types.
-func (g *rules) narrow(on []string, condition string) []string {
+func (g *Rules) narrow(on []string, condition string) []string {
 	if condition == "" {
 		return on
 	}

@@ -1,79 +1,81 @@
-package router
+// Package document reads a client's document: within the limits, free of conflicts,
+// and rewritten where the engine would misunderstand it.
+package document
 
 import (
 	"fmt"
 
+	"github.com/wundergraph/astjson"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astprinter"
 
-	"github.com/wundergraph/astjson"
-
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
-// document is a client's text, parsed and within the limits.
-type document struct {
-	ast ast.Document
-	// operation is the reference of the chosen operation, and name its name, which
+// Document is a client's text, parsed and within the limits.
+type Document struct {
+	AST ast.Document
+	// Operation is the reference of the chosen operation, and Name its name, which
 	// is empty for an anonymous one.
-	operation int
-	name      string
-	kind      ast.OperationType
-	size      size
-	// introspects says that it selects __schema or __type.
-	introspects bool
-	// conditions are the variables of @skip and @include: their values shape the
+	Operation int
+	Name      string
+	Kind      ast.OperationType
+	Size      Size
+	// Introspects says that it selects __schema or __type.
+	Introspects bool
+	// Conditions are the variables of @skip and @include: their values shape the
 	// plan and are part of its key.
-	conditions []condition
+	Conditions []Condition
 }
 
-// condition is a Boolean variable that decides which fields are selected.
-type condition struct {
+// Condition is a Boolean variable that decides which fields are selected.
+type Condition struct {
 	name string
 	// fallback is the declared default: "true", "false" or "" for none.
 	fallback string
 }
 
-// parse reads a document and picks the named operation, or the only one if name
+// Parse reads a document and picks the named operation, or the only one if name
 // is empty. Errors are INVALID_INPUT and, beyond the limits, OPERATION_TOO_COMPLEX.
-func parse(text, name string, limits *Limits) (*document, error) {
+func Parse(text, name string, limits *Limits) (*Document, error) {
 	tokens, err := checkTokens(text, limits.MaxTokens)
 	if err != nil {
 		return nil, err
 	}
 	parsed, report := astparser.ParseGraphqlDocumentString(text)
 	if report.HasErrors() {
-		return nil, reportError(report)
+		return nil, clienterr.FromReport(report)
 	}
-	d := &document{ast: parsed}
+	d := &Document{AST: parsed}
 	ref, err := d.chooseOperation(name)
 	if err != nil {
 		return nil, err
 	}
-	d.operation = ref
-	operation := &d.ast.OperationDefinitions[ref]
-	d.kind = operation.OperationType
-	d.name = d.ast.OperationDefinitionNameString(ref)
+	d.Operation = ref
+	operation := &d.AST.OperationDefinitions[ref]
+	d.Kind = operation.OperationType
+	d.Name = d.AST.OperationDefinitionNameString(ref)
 	if !operation.HasSelections {
 		return nil, fault.InvalidInput("query", "the operation selects nothing")
 	}
-	m := newMeasure(&d.ast, limits.Guarded)
-	if d.size, err = m.selectionSet(operation.SelectionSet); err != nil {
+	m := newMeasure(&d.AST, limits.Guarded)
+	if d.Size, err = m.selectionSet(operation.SelectionSet); err != nil {
 		return nil, err
 	}
-	d.size.tokens = tokens
-	d.size.directives = addSaturating(d.size.directives, len(operation.Directives.Refs))
+	d.Size.tokens = tokens
+	d.Size.directives = addSaturating(d.Size.directives, len(operation.Directives.Refs))
 	if !m.introspects {
-		d.size.introspection = 0 // fields that only have such names
+		d.Size.introspection = 0 // fields that only have such names
 	}
-	if err := limits.checkSize(d.size, d.kind); err != nil {
+	if err := limits.Check(d.Size, d.Kind); err != nil {
 		return nil, err
 	}
-	d.introspects = m.introspects
+	d.Introspects = m.introspects
 	// Expanding a fragment that nobody measured would undo the limits.
-	for i := range d.ast.FragmentDefinitions {
-		if _, err := m.fragment(d.ast.FragmentDefinitionNameBytes(i)); err != nil {
+	for i := range d.AST.FragmentDefinitions {
+		if _, err := m.fragment(d.AST.FragmentDefinitionNameBytes(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -85,13 +87,13 @@ func parse(text, name string, limits *Limits) (*document, error) {
 
 // chooseOperation returns the operation to run (GraphQL specification,
 // GetOperation) and refuses type definitions.
-func (d *document) chooseOperation(name string) (int, error) {
+func (d *Document) chooseOperation(name string) (int, error) {
 	chosen, count := -1, 0
-	for _, node := range d.ast.RootNodes {
+	for _, node := range d.AST.RootNodes {
 		switch node.Kind {
 		case ast.NodeKindOperationDefinition:
 			count++
-			if name == "" || d.ast.OperationDefinitionNameString(node.Ref) == name {
+			if name == "" || d.AST.OperationDefinitionNameString(node.Ref) == name {
 				chosen = node.Ref
 			}
 		case ast.NodeKindFragmentDefinition:
@@ -111,44 +113,44 @@ func (d *document) chooseOperation(name string) (int, error) {
 }
 
 // findConditions reads @skip and @include, which the engine does not validate.
-func (d *document) findConditions(operation int) error {
+func (d *Document) findConditions(operation int) error {
 	seen := map[string]bool{}
-	for i := range d.ast.Directives {
-		directive := d.ast.DirectiveNameString(i)
+	for i := range d.AST.Directives {
+		directive := d.AST.DirectiveNameString(i)
 		if directive != "skip" && directive != "include" {
 			continue
 		}
-		value, ok := d.ast.DirectiveArgumentValueByName(i, []byte("if"))
+		value, ok := d.AST.DirectiveArgumentValueByName(i, []byte("if"))
 		if !ok || value.Kind != ast.ValueKindVariable && value.Kind != ast.ValueKindBoolean {
 			return fault.InvalidInput("query", fmt.Sprintf("@%s needs the argument if: true, false or a variable", directive))
 		}
 		if value.Kind == ast.ValueKindBoolean {
 			continue
 		}
-		name := d.ast.VariableValueNameString(value.Ref)
-		definition, ok := d.ast.VariableDefinitionByNameAndOperation(operation, []byte(name))
+		name := d.AST.VariableValueNameString(value.Ref)
+		definition, ok := d.AST.VariableDefinitionByNameAndOperation(operation, []byte(name))
 		if !ok || seen[name] {
 			continue // validation tells the client about an undeclared one
 		}
-		typeRef := d.ast.VariableDefinitions[definition].Type
-		if d.ast.TypeIsList(typeRef) || d.ast.ResolveTypeNameString(typeRef) != "Boolean" {
+		typeRef := d.AST.VariableDefinitions[definition].Type
+		if d.AST.TypeIsList(typeRef) || d.AST.ResolveTypeNameString(typeRef) != "Boolean" {
 			return fault.InvalidInput("query", fmt.Sprintf("variable $%s decides a @%s and must be a Boolean", name, directive))
 		}
 		seen[name] = true
-		c := condition{name: name}
-		if d.ast.VariableDefinitionHasDefaultValue(definition) {
-			if v := d.ast.VariableDefinitionDefaultValue(definition); v.Kind == ast.ValueKindBoolean {
-				c.fallback = fmt.Sprint(bool(d.ast.BooleanValue(v.Ref)))
+		c := Condition{name: name}
+		if d.AST.VariableDefinitionHasDefaultValue(definition) {
+			if v := d.AST.VariableDefinitionDefaultValue(definition); v.Kind == ast.ValueKindBoolean {
+				c.fallback = fmt.Sprint(bool(d.AST.BooleanValue(v.Ref)))
 			}
 		}
-		d.conditions = append(d.conditions, c)
+		d.Conditions = append(d.Conditions, c)
 	}
 	return nil
 }
 
-// evaluate returns the conditions' values, one letter each, as a part of a plan's
+// Evaluate returns the conditions' values, one letter each, as a part of a plan's
 // key. A value that is neither true nor false is INVALID_INPUT.
-func evaluate(conditions []condition, variables *astjson.Value) (string, error) {
+func Evaluate(conditions []Condition, variables *astjson.Value) (string, error) {
 	letters := make([]byte, len(conditions))
 	for i, c := range conditions {
 		value := c.fallback
@@ -169,9 +171,9 @@ func evaluate(conditions []condition, variables *astjson.Value) (string, error) 
 	return string(letters), nil
 }
 
-// conditionVariables renders the conditions and their letters as JSON for the
+// ConditionVariables renders the conditions and their letters as JSON for the
 // normalizer, which resolves @skip and @include by them.
-func conditionVariables(conditions []condition, letters string) []byte {
+func ConditionVariables(conditions []Condition, letters string) []byte {
 	out := []byte{'{'}
 	for i, c := range conditions {
 		if i > 0 {
@@ -182,8 +184,8 @@ func conditionVariables(conditions []condition, letters string) []byte {
 	return append(out, '}')
 }
 
-// rootType names the schema's type of operations of a kind.
-func rootType(schema *ast.Document, kind ast.OperationType) string {
+// RootType names the schema's type of operations of a kind.
+func RootType(schema *ast.Document, kind ast.OperationType) string {
 	switch kind {
 	case ast.OperationTypeMutation:
 		return schema.Index.MutationTypeName.String()
@@ -193,8 +195,8 @@ func rootType(schema *ast.Document, kind ast.OperationType) string {
 	return schema.Index.QueryTypeName.String()
 }
 
-// duplicate prints and parses a document: a copy that shares nothing.
-func duplicate(doc *ast.Document) (*ast.Document, error) {
+// Duplicate prints and parses a document: a copy that shares nothing.
+func Duplicate(doc *ast.Document) (*ast.Document, error) {
 	text, err := astprinter.PrintString(doc)
 	if err != nil {
 		return nil, err

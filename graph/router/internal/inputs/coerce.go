@@ -1,28 +1,28 @@
-package router
+package inputs
 
 import (
 	"fmt"
 	"strconv"
 
 	"github.com/wundergraph/astjson"
-
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
-// inputTypes renders variables by their types. It does what the engine's
+// Types renders variables by their types. It does what the engine's
 // validator leaves out: wrapping single values where a list is expected and
 // checking the range of numbers.
-type inputTypes struct {
+type Types struct {
 	schema *ast.Document
 	// deep names the input objects that hold a list or a number somewhere below;
 	// all other values are rendered without a look inside.
 	deep map[string]bool
 }
 
-func newInputTypes(schema *ast.Document) *inputTypes {
-	types := &inputTypes{schema: schema, deep: map[string]bool{"Int": true, "Float": true}}
+func NewTypes(schema *ast.Document) *Types {
+	types := &Types{schema: schema, deep: map[string]bool{"Int": true, "Float": true}}
 	// Input objects refer to each other: repeat until nothing is added.
 	for changed := true; changed; {
 		changed = false
@@ -42,14 +42,14 @@ func newInputTypes(schema *ast.Document) *inputTypes {
 	return types
 }
 
-func (t *inputTypes) isDeep(doc *ast.Document, typeRef int) bool {
+func (t *Types) isDeep(doc *ast.Document, typeRef int) bool {
 	return doc.TypeIsList(typeRef) || t.deep[doc.ResolveTypeNameString(typeRef)]
 }
 
 // render appends value as JSON. Where its type is a list, a single value is
 // wrapped (GraphQL specification, input coercion). A number out of range is
 // INVALID_INPUT; what else does not fit is left for validation to refuse.
-func (t *inputTypes) render(out []byte, doc *ast.Document, typeRef int, value *astjson.Value) ([]byte, error) {
+func (t *Types) render(out []byte, doc *ast.Document, typeRef int, value *astjson.Value) ([]byte, error) {
 	if value.Type() == astjson.TypeNull || !t.isDeep(doc, typeRef) {
 		return value.MarshalTo(out), nil
 	}
@@ -73,7 +73,7 @@ func (t *inputTypes) render(out []byte, doc *ast.Document, typeRef int, value *a
 	return value.MarshalTo(out), nil
 }
 
-func (t *inputTypes) renderList(out []byte, doc *ast.Document, itemType int, value *astjson.Value) (_ []byte, err error) {
+func (t *Types) renderList(out []byte, doc *ast.Document, itemType int, value *astjson.Value) (_ []byte, err error) {
 	out = append(out, '[')
 	if value.Type() != astjson.TypeArray {
 		if out, err = t.render(out, doc, itemType, value); err != nil {
@@ -92,7 +92,7 @@ func (t *inputTypes) renderList(out []byte, doc *ast.Document, itemType int, val
 	return append(out, ']'), nil
 }
 
-func (t *inputTypes) renderObject(out []byte, node ast.Node, value *astjson.Value) (_ []byte, err error) {
+func (t *Types) renderObject(out []byte, node ast.Node, value *astjson.Value) (_ []byte, err error) {
 	out = append(out, '{')
 	first := true
 	value.GetObject().Visit(func(key []byte, member *astjson.Value) {
@@ -103,7 +103,7 @@ func (t *inputTypes) renderObject(out []byte, node ast.Node, value *astjson.Valu
 			out = append(out, ',')
 		}
 		first = false
-		out = append(appendJSONString(out, string(key)), ':')
+		out = append(rawjson.AppendString(out, string(key)), ':')
 		if field, ok := t.schema.NodeInputFieldDefinitionByName(node, key); ok {
 			out, err = t.render(out, t.schema, t.schema.InputValueDefinitions[field].Type, member)
 		} else {

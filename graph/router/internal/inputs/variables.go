@@ -1,4 +1,6 @@
-package router
+// Package inputs makes an operation's variables from those of the client and the
+// literals of the text, each coerced to its type.
+package inputs
 
 import (
 	"errors"
@@ -6,25 +8,26 @@ import (
 	"strings"
 
 	"github.com/wundergraph/astjson"
-
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/variablesvalidation"
 
+	"github.com/tradesage/tradesage/graph/router/internal/document"
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
-// variables is what an operation does with a client's variables.
-type variables struct {
+// Variables is what an operation does with a client's variables.
+type Variables struct {
 	// declared are the client's own: no other name of the client's is read, so that
 	// none can stand in for an extracted literal.
-	declared declaredVariables
+	declared Declared
 	// extracted are the literals of the text.
 	extracted []extractedVariable
 	// definitions holds only the variable definitions, for checking values; nil if
 	// the operation has no variable of the client's.
 	definitions *ast.Document
-	// remap leads from the plan's names to those above.
-	remap map[string]string
+	// Remap leads from the plan's names to those above.
+	Remap map[string]string
 }
 
 type declaredVariable struct {
@@ -36,7 +39,8 @@ type declaredVariable struct {
 	sent bool
 }
 
-type declaredVariables struct {
+// Declared are the variables that the client's text declares.
+type Declared struct {
 	doc  *ast.Document // has the types
 	list []declaredVariable
 }
@@ -46,17 +50,17 @@ type extractedVariable struct {
 	value template
 }
 
-// readDeclared reads the variables of a normalized operation, before its literals
+// ReadDeclared reads the variables of a normalized operation, before its literals
 // become variables too.
-func readDeclared(inputs *inputTypes, doc *ast.Document) (declaredVariables, error) {
-	out := declaredVariables{doc: doc}
+func ReadDeclared(types *Types, doc *ast.Document) (Declared, error) {
+	out := Declared{doc: doc}
 	for _, node := range doc.RootNodes {
 		if node.Kind != ast.NodeKindOperationDefinition {
 			continue
 		}
 		for _, ref := range doc.OperationDefinitions[node.Ref].VariableDefinitions.Refs {
 			name := doc.VariableDefinitionNameString(ref)
-			d := declaredVariable{name: name, key: jsonKey(name), typeRef: doc.VariableDefinitions[ref].Type}
+			d := declaredVariable{name: name, key: rawjson.Key(name), typeRef: doc.VariableDefinitions[ref].Type}
 			if doc.VariableDefinitionHasDefaultValue(ref) {
 				raw, err := doc.ValueToJSON(doc.VariableDefinitionDefaultValue(ref))
 				if err != nil {
@@ -66,7 +70,7 @@ func readDeclared(inputs *inputTypes, doc *ast.Document) (declaredVariables, err
 				if err != nil {
 					return out, fault.InvalidInput("query", "the default of $"+name+" is malformed").Because(err)
 				}
-				text, err := inputs.render(nil, doc, d.typeRef, value)
+				text, err := types.render(nil, doc, d.typeRef, value)
 				if err != nil {
 					return out, err
 				}
@@ -79,7 +83,7 @@ func readDeclared(inputs *inputTypes, doc *ast.Document) (declaredVariables, err
 }
 
 // levels returns how many lists each variable's type has.
-func (d *declaredVariables) levels() map[string]int {
+func (d *Declared) levels() map[string]int {
 	out := make(map[string]int, len(d.list))
 	for _, v := range d.list {
 		out[v.name] = d.doc.TypeNumberOfListWraps(v.typeRef)
@@ -87,19 +91,19 @@ func (d *declaredVariables) levels() map[string]int {
 	return out
 }
 
-// holes renders a value for each variable that marks its place in literals.
-func (d *declaredVariables) holes() []byte {
+// Holes renders a value for each variable that marks its place in literals.
+func (d *Declared) Holes() []byte {
 	if len(d.list) == 0 {
 		return nil
 	}
 	out := []byte{'{'}
 	for name, levels := range d.levels() {
-		out = append(appendKey(out, jsonKey(name)), hole(name, levels)...)
+		out = append(rawjson.AppendKey(out, rawjson.Key(name)), hole(name, levels)...)
 	}
 	return append(out, '}')
 }
 
-func (d *declaredVariables) find(name string) *declaredVariable {
+func (d *Declared) find(name string) *declaredVariable {
 	for i := range d.list {
 		if d.list[i].name == name {
 			return &d.list[i]
@@ -108,9 +112,9 @@ func (d *declaredVariables) find(name string) *declaredVariable {
 	return nil
 }
 
-// newVariables reads a document whose literals have been extracted.
-func newVariables(doc *ast.Document, declared declaredVariables, remap map[string]string) (variables, error) {
-	v := variables{declared: declared, remap: remap}
+// NewVariables reads a document whose literals have been extracted.
+func NewVariables(doc *ast.Document, declared Declared, remap map[string]string) (Variables, error) {
+	v := Variables{declared: declared, Remap: remap}
 	if len(doc.Input.Variables) > 0 {
 		object, err := astjson.ParseBytes(doc.Input.Variables)
 		if err != nil {
@@ -119,14 +123,14 @@ func newVariables(doc *ast.Document, declared declaredVariables, remap map[strin
 		levels := declared.levels()
 		object.GetObject().Visit(func(key []byte, value *astjson.Value) {
 			if declared.find(string(key)) == nil {
-				v.extracted = append(v.extracted, extractedVariable{key: jsonKey(string(key)), value: newTemplate(value, levels)})
+				v.extracted = append(v.extracted, extractedVariable{key: rawjson.Key(string(key)), value: newTemplate(value, levels)})
 			}
 		})
 	}
 	if len(declared.list) == 0 {
 		return v, nil // literals were validated with the document
 	}
-	definitions, err := duplicate(doc)
+	definitions, err := document.Duplicate(doc)
 	if err != nil {
 		return v, fault.Internal(fmt.Errorf("copying the operation: %w", err))
 	}
@@ -143,11 +147,11 @@ func newVariables(doc *ast.Document, declared declaredVariables, remap map[strin
 	return v, nil
 }
 
-// bind makes the operation's variables from the client's, an object or nil: the
+// Bind makes the operation's variables from the client's, an object or nil: the
 // declared ones and the literals, with the client's values in their places.
 // Values that do not fit their type are INVALID_INPUT.
-func (v *variables) bind(
-	types *inputTypes, check *variablesvalidation.VariablesValidator, client *astjson.Value,
+func (v *Variables) Bind(
+	types *Types, check *variablesvalidation.VariablesValidator, client *astjson.Value,
 ) (*astjson.Value, error) {
 	if len(v.declared.list) == 0 && len(v.extracted) == 0 {
 		return nil, nil
@@ -166,7 +170,7 @@ func (v *variables) bind(
 			continue
 		}
 		before := len(out)
-		out = appendKey(out, d.key)
+		out = rawjson.AppendKey(out, d.key)
 		if out, ok, err = d.render(out, types, v.declared.doc, client); err != nil {
 			return nil, err
 		} else if !ok {
@@ -176,7 +180,7 @@ func (v *variables) bind(
 	for i := range v.extracted {
 		e := &v.extracted[i]
 		before := len(out)
-		out = appendKey(out, e.key)
+		out = rawjson.AppendKey(out, e.key)
 		if out, ok, err = e.value.render(out, fill); err != nil {
 			return nil, err
 		} else if !ok {
@@ -185,7 +189,7 @@ func (v *variables) bind(
 	}
 	out = append(out, '}')
 	if v.definitions != nil {
-		if err := check.ValidateWithRemap(v.definitions, types.schema, out, v.remap); err != nil {
+		if err := check.ValidateWithRemap(v.definitions, types.schema, out, v.Remap); err != nil {
 			return nil, v.invalid(err)
 		}
 	}
@@ -198,13 +202,13 @@ func (v *variables) bind(
 
 // render appends the client's value or the default; ok is false if there is none.
 func (d *declaredVariable) render(
-	out []byte, inputs *inputTypes, doc *ast.Document, client *astjson.Value,
+	out []byte, types *Types, doc *ast.Document, client *astjson.Value,
 ) (_ []byte, ok bool, err error) {
 	value := client.Get(d.name)
 	if value == nil {
 		return append(out, d.fallback...), d.fallback != "", nil
 	}
-	if out, err = inputs.render(out, doc, d.typeRef, value); err != nil {
+	if out, err = types.render(out, doc, d.typeRef, value); err != nil {
 		if f, ok := fault.As(err); ok {
 			err = fault.InvalidInput("variables."+d.name, fmt.Sprintf("variable $%s: %s", d.name, f.Message))
 		}
@@ -213,7 +217,7 @@ func (d *declaredVariable) render(
 	return out, true, nil
 }
 
-func (v *variables) invalid(err error) error {
+func (v *Variables) invalid(err error) error {
 	var invalid *variablesvalidation.InvalidVariableError
 	if !errors.As(err, &invalid) {
 		return fault.InvalidInput("variables", "the variables do not fit the operation").Because(err)

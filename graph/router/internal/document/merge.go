@@ -1,4 +1,4 @@
-package router
+package document
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -31,10 +32,10 @@ type scoped struct {
 	on    string
 }
 
-// checkMerging checks an operation of a parsed document, whose fragments do not
+// CheckMerging checks an operation of a parsed document, whose fragments do not
 // spread themselves. It must come before normalization, which drops one of two
 // fields that it takes for equal.
-func checkMerging(schema, doc *ast.Document, operation int) error {
+func CheckMerging(schema, doc *ast.Document, operation int) error {
 	c := &mergeCheck{schema: schema, doc: doc, budget: mergeBudget}
 	return c.check(c.collect(nil, doc.OperationDefinitions[operation].SelectionSet, ""))
 }
@@ -149,9 +150,9 @@ func (c *mergeCheck) value(argument int) string {
 
 func (c *mergeCheck) conflict(name string, field int) error {
 	position := c.doc.Fields[field].Position
-	return &documentError{errors: []responseError{{
+	return &clienterr.DocumentError{Errors: []clienterr.Error{{
 		Message:    fmt.Sprintf("fields %q conflict: they are different fields or have different arguments; use different aliases", name),
-		Locations:  []location{{Line: position.LineStart, Column: position.CharStart}},
-		Extensions: extensions{Code: fault.CodeInvalidInput},
+		Locations:  []clienterr.Location{{Line: position.LineStart, Column: position.CharStart}},
+		Extensions: clienterr.Extensions{Code: fault.CodeInvalidInput},
 	}}}
 }

@@ -1,4 +1,4 @@
-package router
+package document
 
 import (
 	"slices"
@@ -10,23 +10,23 @@ import (
 // sizes are checked before.
 type inliner struct {
 	doc    *ast.Document
-	shapes *shapes
+	shapes *Shapes
 }
 
-// shapes are what an inliner knows of a schema.
-type shapes struct {
+// Shapes are what an inliner knows of a schema.
+type Shapes struct {
 	// possible are the object types that each composite type can be.
 	possible map[string][]string
 	// fields are the named types of fields, by type and name.
 	fields map[[2]string]string
 }
 
-// inlineFragments puts what fragments select in the place of their spreads, in the
+// InlineFragments puts what fragments select in the place of their spreads, in the
 // chosen operation.
-func (d *document) inlineFragments(schema *ast.Document, shapes *shapes) {
-	root := rootType(schema, d.kind)
-	n, types := &inliner{doc: &d.ast, shapes: shapes}, shapes.possible[root]
-	n.inline(d.ast.OperationDefinitions[d.operation].SelectionSet, root, types, types)
+func (d *Document) InlineFragments(schema *ast.Document, shapes *Shapes) {
+	root := RootType(schema, d.Kind)
+	n, types := &inliner{doc: &d.AST, shapes: shapes}, shapes.possible[root]
+	n.inline(d.AST.OperationDefinitions[d.Operation].SelectionSet, root, types, types)
 }
 
 // inline puts what fragments select in the place of their spreads, below a selection
@@ -129,8 +129,8 @@ func common(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(t string) bool { return !slices.Contains(b, t) })
 }
 
-func newShapes(schema *ast.Document) *shapes {
-	out := &shapes{possible: map[string][]string{}, fields: map[[2]string]string{}}
+func NewShapes(schema *ast.Document) *Shapes {
+	out := &Shapes{possible: map[string][]string{}, fields: map[[2]string]string{}}
 	fields := func(on string, refs []int) {
 		for _, ref := range refs {
 			out.fields[[2]string{on, schema.FieldDefinitionNameString(ref)}] = schema.FieldDefinitionTypeNameString(ref)

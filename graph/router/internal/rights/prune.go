@@ -1,4 +1,4 @@
-package router
+package rights
 
 import (
 	"fmt"
@@ -7,15 +7,17 @@ import (
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
+
+	"github.com/tradesage/tradesage/graph/router/internal/document"
 )
 
 // typeMarker is the alias of a __typename that tells what an object of several
 // possible types is. Clients cannot use it: its beginning is reserved.
-const typeMarker = reservedAlias + "_ts_type"
+const typeMarker = document.ReservedAlias + "_ts_type"
 
 // pruning writes an operation without the fields that are refused.
 type pruning struct {
-	rules  *rules
+	rules  *Rules
 	doc    *ast.Document
 	denied map[int]bool // requirements that are not fulfilled
 	// events says that what is read may come from the whole operation: markers are
@@ -25,12 +27,12 @@ type pruning struct {
 	out    strings.Builder
 }
 
-// prune returns the operation without what takes one of these requirements, and
+// Prune returns the operation without what takes one of these requirements, and
 // with a typeMarker wherever an object may be of several types or has nothing else
 // left. The result is nil if nothing is left, and marked whether there are markers.
 // Fields of an interface that are refused for some of its types only become
 // fragments on the others.
-func prune(g *rules, doc *ast.Document, ids []int) (_ *ast.Document, marked bool, _ error) {
+func Prune(g *Rules, doc *ast.Document, ids []int) (_ *ast.Document, marked bool, _ error) {
 	p := &pruning{rules: g, doc: doc, denied: make(map[int]bool, len(ids))}
 	for _, id := range ids {
 		p.denied[id] = true
@@ -46,7 +48,7 @@ func prune(g *rules, doc *ast.Document, ids []int) (_ *ast.Document, marked bool
 		}
 		operation := doc.OperationDefinitions[node.Ref]
 		p.events = operation.OperationType == ast.OperationTypeSubscription
-		body, err := p.set(operation.SelectionSet, g.possible[rootType(g.schema, operation.OperationType)])
+		body, err := p.set(operation.SelectionSet, g.possible[document.RootType(g.schema, operation.OperationType)])
 		if err != nil {
 			return fail(err)
 		}
@@ -242,7 +244,7 @@ func (p *pruning) abstract(on []string, field string) bool {
 }
 
 // isObject reports whether a name is of an object type.
-func (g *rules) isObject(name string) bool {
+func (g *Rules) isObject(name string) bool {
 	possible := g.possible[name]
 	return len(possible) == 1 && possible[0] == name
 }
