@@ -103,13 +103,19 @@ func (q PlatformQueries) Tx(ctx context.Context, fn func(*platformdb.Queries) er
 // Resolve looks the tenant up in the directory and returns the proof with its
 // state. It fails with ErrNotFound for an unknown tenant and for a blank.
 func (s *Store) Resolve(ctx context.Context, id uuid.UUID) (Tenant, TenantState, error) {
+	place, err := s.Locate(ctx, id)
+	return place.Tenant, place.State, err
+}
+
+// Locate is Resolve with the tenant's plan.
+func (s *Store) Locate(ctx context.Context, id uuid.UUID) (Place, error) {
 	pool, err := s.db.loginPool(string(s.service))
 	if err != nil {
-		return Tenant{}, "", err
+		return Place{}, err
 	}
 	found, err := platformdb.New(&scope{pool: pool}).ResolveTenant(ctx, id)
 	if err != nil {
-		return Tenant{}, "", fmt.Errorf("tenant %s: %w", id, err)
+		return Place{}, fmt.Errorf("tenant %s: %w", id, err)
 	}
-	return Tenant{id: found.ID, schema: found.SchemaName, shard: found.Shard}, TenantState(found.State), nil
+	return Place{Tenant{id: found.ID, schema: found.SchemaName, shard: found.Shard}, TenantState(found.State), found.Plan}, nil
 }

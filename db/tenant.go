@@ -31,3 +31,12 @@ const (
 	TenantSuspended    TenantState = "suspended"
 	TenantDeleting     TenantState = "deleting"
 )
+
+// Place is what the directory tells of a tenant.
+type Place struct {
+	// Tenant is the proof that it was looked up.
+	Tenant Tenant
+	State  TenantState
+	// Plan is what it has ordered: a name that the platform gives.
+	Plan string
+}

@@ -1,12 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -47,7 +42,7 @@ type limitsConfig struct {
 	Waiting           int           `name:"waiting" env:"TRADESAGE_WAITING" default:"4096" help:"Operations that may wait at all; more are UNAVAILABLE."`
 	MaxWait           time.Duration `name:"max-wait" env:"TRADESAGE_MAX_WAIT" default:"5s" help:"How long an operation may wait."`
 
-	File           string   `name:"limits-file" env:"TRADESAGE_LIMITS_FILE" type:"path" help:"JSON file with classes of callers that have other limits, by a scope that they hold (docs/limits.md)."`
+	File           string   `name:"limits-file" env:"TRADESAGE_LIMITS_FILE" type:"path" help:"JSON file with the limits of tenants' plans and of classes of callers, by a scope that they hold (docs/limits.md)."`
 	TrustedProxies []string `name:"trusted-proxy" env:"TRADESAGE_TRUSTED_PROXIES" help:"Addresses or networks (CIDR) of proxies whose Forwarded or X-Forwarded-For is believed, as 10.0.0.0/8."`
 }
 
@@ -178,99 +173,11 @@ func (c *limitsConfig) fieldRates() map[string]router.FieldRate {
 	return rates
 }
 
-// callerClass is one of the limits file: what holders of a scope may ask for. What
-// is left out is as everybody's.
-type callerClass struct {
-	Name  string `json:"name"`
-	Scope string `json:"scope"`
-
-	MaxBody          int64 `json:"maxBody"`
-	MaxTokens        int   `json:"maxTokens"`
-	MaxDepth         int   `json:"maxDepth"`
-	MaxFields        int   `json:"maxFields"`
-	MaxAliases       int   `json:"maxAliases"`
-	MaxRootFields    int   `json:"maxRootFields"`
-	MaxDirectives    int   `json:"maxDirectives"`
-	MaxIntrospection int   `json:"maxIntrospection"`
-	MaxCost          int64 `json:"maxCost"`
-
-	RateUser       *rate `json:"rateUser"`
-	RateTenant     *rate `json:"rateTenant"`
-	RateUserCost   *rate `json:"rateUserCost"`
-	RateTenantCost *rate `json:"rateTenantCost"`
-}
-
-const classAnonymous = "anonymous"
-
-var className = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
-
-// classes reads the limits file.
-func (c *limitsConfig) classes() ([]callerClass, error) {
-	if c.File == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(c.File)
-	if err != nil {
-		return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: %w", err)
-	}
-	var file struct {
-		Classes []callerClass `json:"classes"`
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&file); err != nil {
-		return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: %s: %w", c.File, err)
-	}
-	seen := map[string]bool{classAnonymous: true, "default": true}
-	for _, class := range file.Classes {
-		switch {
-		case !className.MatchString(class.Name) || seen[class.Name]:
-			return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: class %q: needs a name of its own of a-z, 0-9 and _", class.Name)
-		case class.Scope == "":
-			return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: class %s: needs the scope of its callers", class.Name)
-		}
-		seen[class.Name] = true
-		for _, n := range []int64{
-			class.MaxBody, int64(class.MaxTokens), int64(class.MaxDepth), int64(class.MaxFields), int64(class.MaxAliases),
-			int64(class.MaxRootFields), int64(class.MaxDirectives), int64(class.MaxIntrospection), class.MaxCost,
-		} {
-			if n < 0 {
-				return nil, fmt.Errorf("TRADESAGE_LIMITS_FILE: class %s: a limit is negative", class.Name)
-			}
-		}
-	}
-	return file.Classes, nil
-}
-
-func (c callerClass) limits() router.Limits {
-	return router.Limits{
-		MaxBodyBytes: c.MaxBody, MaxTokens: c.MaxTokens, MaxDepth: c.MaxDepth, MaxFields: c.MaxFields, MaxAliases: c.MaxAliases,
-		MaxRootFields: c.MaxRootFields, MaxDirectives: c.MaxDirectives, MaxIntrospection: c.MaxIntrospection, MaxCost: c.MaxCost,
-	}
-}
-
-func (c callerClass) rates(others router.Rates) *router.Rates {
-	for _, r := range []struct {
-		own  *rate
-		name string
-		into **ratelimit.Policy
-	}{
-		{c.RateUser, "user", &others.User},
-		{c.RateTenant, "tenant", &others.Tenant},
-		{c.RateUserCost, "user-cost", &others.UserCost},
-		{c.RateTenantCost, "tenant-cost", &others.TenantCost},
-	} {
-		if r.own != nil { // counts of its own: another quota fills at another speed
-			*r.into = r.own.policy(r.name + "-" + c.Name)
-		}
-	}
-	return &others
-}
-
-// limit gives the router its limits.
-func (a *app) limit(options *router.Options) error {
+// limit gives the router its limits. plan tells the plan of a caller's tenant, without
+// waiting.
+func (a *app) limit(options *router.Options, plan func(*identity.Caller) string) error {
 	c := &a.config.Limits
-	classes, err := c.classes()
+	file, err := c.classes()
 	if err != nil {
 		return err
 	}
@@ -285,32 +192,8 @@ func (a *app) limit(options *router.Options) error {
 		return fmt.Errorf("rate limits: %w", err)
 	}
 	options.Classes = []router.Class{{Name: classAnonymous, Limits: router.Limits{MaxCost: c.AnonymousMaxCost}}}
-	for _, class := range classes {
-		options.Classes = append(options.Classes, router.Class{Name: class.Name, Limits: class.limits(), Rates: class.rates(options.Rates)})
-	}
-	options.Classify = classify(classes, options.MissingScope)
+	chosen := file.build(options)
+	chosen.plan, chosen.missing = plan, options.MissingScope
+	options.Classify, options.Concurrency.Of = chosen.name, chosen.caps
 	return nil
-}
-
-// classify finds the class of a caller: the first one whose scope they hold.
-func classify(classes []callerClass, missing func(context.Context, [][]string) (string, error)) func(context.Context) string {
-	asks := make([][][]string, len(classes))
-	for i, class := range classes {
-		asks[i] = [][]string{{class.Scope}}
-	}
-	return func(ctx context.Context) string {
-		if _, err := identity.FromContext(ctx); err != nil {
-			return classAnonymous
-		}
-		for i := range classes {
-			// Whose scopes cannot be told has everybody's limits.
-			if missing == nil {
-				break
-			}
-			if lacks, err := missing(ctx, asks[i]); err == nil && lacks == "" {
-				return classes[i].Name
-			}
-		}
-		return ""
-	}
 }

@@ -81,19 +81,37 @@ func TestLimitsOfTheProgram(t *testing.T) {
 
 func TestBadLimitsAreNamed(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "limits.json")
-	if err := os.WriteFile(file, []byte(`{"classes": [{"name": "auditors", "maxCots": 1}]}`), 0o600); err != nil {
-		t.Fatal(err)
+	folder := t.TempDir()
+	for want, text := range map[string]string{
+		`unknown field "maxCots"`:                 `{"classes": [{"name": "auditors", "maxCots": 1}]}`,
+		`class auditors: needs the scope`:         `{"classes": [{"name": "auditors"}]}`,
+		`class auditors: there is no plan "gold"`: `{"classes": [{"name": "auditors", "scope": "audit:read", "plans": ["gold"]}]}`,
+		`plan "free": needs a name of its own`:    `{"plans": [{"name": "free"}, {"name": "free"}]}`,
+		`plan "Free": needs a name`:               `{"plans": [{"name": "Free"}]}`,
+		`plan free: a limit is negative: -1`:      `{"plans": [{"name": "free", "userConcurrency": -1}]}`,
+		`class "free": needs a name`:              `{"plans": [{"name": "free"}], "classes": [{"name": "free", "scope": "a"}]}`,
+		`"60" is not a rate as 600/1m, nor off`:   `{"plans": [{"name": "free", "rateTenant": "60"}]}`,
+	} {
+		file := filepath.Join(folder, "limits.json")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wantRefused(t, want, "--limits-file", file)
 	}
 	for want, flags := range map[string][]string{
 		"is not a rate as 600/1m":        {"--rate-user", "600"},
 		"TRADESAGE_MAX_DEPTH: -1":        {"--max-depth=-1"},
 		"TRADESAGE_TRUSTED_PROXIES: \"a": {"--trusted-proxy", "a.example"},
-		`unknown field "maxCots"`:        {"--limits-file", file},
 	} {
-		out, err := exec.Command(binary(t), append([]string{"serve", "--redis-url", "redis://127.0.0.1:1/0", "--start-wait", "1ms"}, flags...)...).CombinedOutput()
-		if err == nil || !strings.Contains(string(out), want) {
-			t.Errorf("%v: %v, want %q in\n%s", flags, err, want, out)
-		}
+		wantRefused(t, want, flags...)
+	}
+}
+
+// wantRefused starts serve, which must not, with words that name the fault.
+func wantRefused(t *testing.T, want string, flags ...string) {
+	t.Helper()
+	out, err := exec.Command(binary(t), append([]string{"serve", "--redis-url", "redis://127.0.0.1:1/0", "--start-wait", "1ms"}, flags...)...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v: %v, want %q in\n%s", flags, err, want, out)
 	}
 }

@@ -27,6 +27,7 @@ type commands struct {
 	Credentials credentialsCommand `cmd:"" help:"Write the file with what one service's process needs to know, for TRADESAGE_DATABASE_CREDENTIALS_FILE."`
 	Keys        keysCommand        `cmd:"" help:"List or rotate the keys of access tokens."`
 	Admin       adminCommand       `cmd:"" help:"Invite who runs the platform."`
+	Tenant      tenantCommand      `cmd:"" help:"Change what operators decide about a tenant."`
 	Health      healthCommand      `cmd:"" help:"Ask a process whether it is ready; exit code 1 if it is not."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }

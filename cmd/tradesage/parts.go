@@ -14,6 +14,7 @@ import (
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/events"
+	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/session"
 	"github.com/tradesage/tradesage/internal/tenant"
@@ -158,11 +159,13 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 		Introspection: a.config.introspection() == introspectionOpen, IntrospectionScope: a.config.introspectionScope(),
 		Logger: a.logger, Metrics: a.registry, Observing: a.config.Observing.router(),
 	}
+	var plan func(*identity.Caller) string
 	if !a.config.Supergraph.PublicOnly {
+		plan = who.verifier.Plan
 		options.Authenticate, options.Recheck = authenticate(who.verifier), who.verifier.Recheck
 		options.AllowMutations, options.MissingScope = who.revocations.AllowMutations, a.rights.Lacks
 	}
-	if err := a.limit(&options); err != nil {
+	if err := a.limit(&options, plan); err != nil {
 		return err
 	}
 	for name, local := range a.local {

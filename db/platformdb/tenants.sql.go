@@ -245,7 +245,7 @@ func (q *Queries) NewBlank(ctx context.Context, tenantID uuid.UUID, schemaName s
 }
 
 const resolveTenant = `-- name: ResolveTenant :one
-SELECT id::uuid AS id, schema_name::text AS schema_name, shard::smallint AS shard, state::text AS state
+SELECT id::uuid AS id, schema_name::text AS schema_name, shard::smallint AS shard, state::text AS state, plan::text AS plan
 FROM resolve_tenant($1::uuid)
 `
 
@@ -254,6 +254,7 @@ type ResolveTenantRow struct {
 	SchemaName string
 	Shard      int16
 	State      string
+	Plan       string
 }
 
 func (q *Queries) ResolveTenant(ctx context.Context, tenantID uuid.UUID) (ResolveTenantRow, error) {
@@ -264,7 +265,32 @@ func (q *Queries) ResolveTenant(ctx context.Context, tenantID uuid.UUID) (Resolv
 		&i.SchemaName,
 		&i.Shard,
 		&i.State,
+		&i.Plan,
 	)
+	return i, err
+}
+
+const setTenantPlan = `-- name: SetTenantPlan :one
+WITH before AS (
+    SELECT b.id, b.plan FROM tenants b WHERE b.slug = $2 AND b.state NOT IN ('blank', 'deleting') FOR UPDATE
+)
+UPDATE tenants t SET plan = $1, updated_at = now()
+FROM before
+WHERE t.id = before.id
+RETURNING t.id, before.plan AS former
+`
+
+type SetTenantPlanRow struct {
+	ID     uuid.UUID
+	Former string
+}
+
+// The former plan is for the record; FOR UPDATE, so that of two changes at once each
+// tells what it has really changed.
+func (q *Queries) SetTenantPlan(ctx context.Context, plan string, slug *string) (SetTenantPlanRow, error) {
+	row := q.db.QueryRow(ctx, setTenantPlan, plan, slug)
+	var i SetTenantPlanRow
+	err := row.Scan(&i.ID, &i.Former)
 	return i, err
 }
 

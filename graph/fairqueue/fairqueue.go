@@ -48,7 +48,9 @@ type Queue struct {
 }
 
 type tenant struct {
-	id      ID
+	id ID
+	// caps are those of its last operation.
+	caps    Caps
 	running int
 	users   []user // few at a time
 	waiting []*waiter
@@ -69,11 +71,32 @@ func New(o Options) *Queue {
 	return &Queue{options: o, tenants: map[ID]*tenant{}}
 }
 
+// Caps bound what runs at once of one tenant and of each of its users. A zero is
+// the queue's own.
+type Caps struct{ Tenant, User int }
+
+func (c Caps) orElse(o *Options) Caps {
+	if c.Tenant <= 0 {
+		c.Tenant = o.PerTenant
+	}
+	if c.User <= 0 {
+		c.User = o.PerUser
+	}
+	return c
+}
+
 // Acquire takes a slot, or waits for one. It fails with ErrCrowded or ErrFull, or with
 // ctx's error; only after success a Release of the same ids is due.
 func (q *Queue) Acquire(ctx context.Context, tenantID, userID ID) error {
+	return q.AcquireWithin(ctx, tenantID, userID, Caps{})
+}
+
+// AcquireWithin is Acquire for a tenant with caps of its own, which hold from now on
+// for those of it who wait, too.
+func (q *Queue) AcquireWithin(ctx context.Context, tenantID, userID ID, caps Caps) error {
 	q.mu.Lock()
 	t := q.tenant(tenantID)
+	t.caps = caps.orElse(&q.options)
 	if len(t.waiting) == 0 && q.fits(t, userID) {
 		q.start(t, userID)
 		q.mu.Unlock()
@@ -128,7 +151,7 @@ func (q *Queue) giveUp(t *tenant, w *waiter, why error) error {
 		}
 		if why == nil {
 			why = ErrFull
-			if q.capped(t, w.user) {
+			if t.capped(w.user) {
 				why = ErrCrowded
 			}
 		}
@@ -200,10 +223,10 @@ const maxLook = 64
 // next is the waiter of a tenant whose user has the fewest running, the first of
 // equals; -1 if none may start.
 func (q *Queue) next(t *tenant) int {
-	if t.running >= q.options.PerTenant {
+	if t.running >= t.caps.Tenant {
 		return -1
 	}
-	best, fewest := -1, q.options.PerUser
+	best, fewest := -1, t.caps.User
 	for i, w := range t.waiting[:min(len(t.waiting), maxLook)] {
 		if n := t.runningOf(w.user); n < fewest {
 			best, fewest = i, n
@@ -228,11 +251,11 @@ func (q *Queue) unqueue(t *tenant, i int) {
 }
 
 func (q *Queue) fits(t *tenant, userID ID) bool {
-	return q.running < q.options.Slots && !q.capped(t, userID)
+	return q.running < q.options.Slots && !t.capped(userID)
 }
 
-func (q *Queue) capped(t *tenant, userID ID) bool {
-	return t.running >= q.options.PerTenant || t.runningOf(userID) >= q.options.PerUser
+func (t *tenant) capped(userID ID) bool {
+	return t.running >= t.caps.Tenant || t.runningOf(userID) >= t.caps.User
 }
 
 func (q *Queue) start(t *tenant, userID ID) {

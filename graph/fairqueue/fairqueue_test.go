@@ -182,6 +182,30 @@ func TestWaitingEnds(t *testing.T) {
 	}
 }
 
+// A tenant has the caps that its last operation came with.
+func TestCapsOfATenant(t *testing.T) {
+	t.Parallel()
+	o := options()
+	o.MaxWait = 10 * time.Millisecond
+	q := fairqueue.New(o)
+	small := fairqueue.Caps{Tenant: 2, User: 1}
+	within := func(user byte, caps fairqueue.Caps) error { return q.AcquireWithin(t.Context(), id(1), id(user), caps) }
+	for user, want := range map[byte]error{1: nil, 2: nil} {
+		if err := within(user, small); !errors.Is(err, want) {
+			t.Errorf("user %d: %v", user, err)
+		}
+	}
+	if err := within(3, small); !errors.Is(err, fairqueue.ErrCrowded) {
+		t.Errorf("a third: %v", err)
+	}
+	if err := within(1, fairqueue.Caps{}); err != nil { // the queue's own are wider
+		t.Errorf("with another plan: %v", err)
+	}
+	if err := within(1, fairqueue.Caps{Tenant: 4, User: 2}); !errors.Is(err, fairqueue.ErrCrowded) {
+		t.Errorf("a user at the cap: %v", err)
+	}
+}
+
 // Whatever happens at once, no cap is passed and no slot is lost.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()

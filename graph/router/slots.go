@@ -24,6 +24,9 @@ type Concurrency struct {
 	TenantWaiting, Waiting int
 	// MaxWait bounds the wait of each; default 5 s.
 	MaxWait time.Duration
+	// Of tells the caps of who is signed in; nil, or 0, is Tenant and User. It must not
+	// wait.
+	Of func(*identity.Caller) (tenant, user int)
 }
 
 func (c Concurrency) options(slots int, waited func(time.Duration)) fairqueue.Options {
@@ -51,13 +54,17 @@ type share struct{ tenant, user fairqueue.ID }
 // the tenant or user has too many, and with UNAVAILABLE where all have.
 func (r *Router) enter(ctx context.Context) (share, error) {
 	var s share
+	var caps fairqueue.Caps
 	if caller, err := identity.FromContext(ctx); err == nil {
 		s = share{fairqueue.ID(caller.Tenant.ID()), fairqueue.ID(caller.Subject)}
+		if of := r.options.Concurrency.Of; of != nil {
+			caps.Tenant, caps.User = of(caller)
+		}
 	} else {
 		address := fairqueue.ID(addressID(ctx))
 		s = share{address, address}
 	}
-	err := r.slots.Acquire(ctx, s.tenant, s.user)
+	err := r.slots.AcquireWithin(ctx, s.tenant, s.user, caps)
 	switch {
 	case err == nil:
 		return s, nil

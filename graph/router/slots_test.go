@@ -9,6 +9,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
 )
 
 // One tenant at its cap waits or is refused, and others go on.
@@ -54,6 +55,46 @@ func TestATenantAtItsCap(t *testing.T) {
 		t.Errorf("%d %v", got.status, got.header)
 	}
 	if got := r.ask(t, smallBody, "cyd@two", ""); got.status != http.StatusOK {
+		t.Errorf("another tenant: %d %s", got.status, got.body)
+	}
+	close(hold)
+	all.Wait()
+}
+
+// The caps of a caller can be told for each.
+func TestCapsByCaller(t *testing.T) {
+	t.Parallel()
+	hold, began := make(chan struct{}), make(chan struct{}, 8)
+	var small *identity.Caller
+	r := newRated(t, func(o *router.Options) {
+		o.MaxConcurrent = 8
+		o.Concurrency = router.Concurrency{MaxWait: time.Millisecond, Of: func(c *identity.Caller) (tenant, user int) {
+			if c == small {
+				return 1, 0
+			}
+			return 0, 0
+		}}
+	})
+	small = r.callers["cyd@two"]
+	echo := r.users.fields["Query.echo"]
+	r.users.fields["Query.echo"] = func(ctx context.Context, parent, args object) (any, error) {
+		if args["value"] == "hold" {
+			began <- struct{}{}
+			<-hold
+		}
+		return echo(ctx, parent, args)
+	}
+	var all sync.WaitGroup
+	for _, who := range []string{"ada@one", "cyd@two"} {
+		all.Go(func() {
+			if got := r.ask(t, `{"query":"{ echo(value: \"hold\") }"}`, who, ""); got.status != http.StatusOK {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+		<-began
+	}
+	wantError(t, r.ask(t, smallBody, "cyd@two", ""), fault.CodeRateLimited, "too many operations run at once")
+	if got := r.ask(t, smallBody, "ada@one", ""); got.status != http.StatusOK {
 		t.Errorf("another tenant: %d %s", got.status, got.body)
 	}
 	close(hold)

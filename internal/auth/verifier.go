@@ -21,7 +21,7 @@ import (
 
 const (
 	defaultTokenCache = 50_000
-	// tenantFor is how long a tenant's state serves without being read again; a
+	// tenantFor is how long a tenant's state and plan serve without being read again; a
 	// tenant's revocation ends it at once.
 	tenantFor = 10 * time.Second
 	// inactiveFor is the same for a tenant that cannot be used yet, or for now.
@@ -48,20 +48,15 @@ type Verifier struct {
 	parser      *jwt.Parser
 
 	tokens  *otter.Cache[[sha256.Size]byte, *verified]
-	tenants *otter.Cache[uuid.UUID, directoryEntry]
+	tenants *otter.Cache[uuid.UUID, db.Place]
 	// directory fills tenants.
-	directory otter.Loader[uuid.UUID, directoryEntry]
+	directory otter.Loader[uuid.UUID, db.Place]
 }
 
 // verified is a token whose signature and claims were found good.
 type verified struct {
 	caller  identity.Caller
 	touched atomic.Int64 // when its use was last noted, in milliseconds since 1970
-}
-
-type directoryEntry struct {
-	tenant db.Tenant
-	state  db.TenantState
 }
 
 // VerifierOptions are what NewVerifier needs.
@@ -96,7 +91,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 			jwt.WithTimeFunc(o.Token.Clock), jwt.WithStrictDecoding(),
 		),
 	}
-	v.directory = otter.LoaderFunc[uuid.UUID, directoryEntry](v.resolve)
+	v.directory = otter.LoaderFunc[uuid.UUID, db.Place](v.resolve)
 	var err error
 	v.tokens, err = otter.New(&otter.Options[[sha256.Size]byte, *verified]{
 		MaximumSize: o.CacheSize,
@@ -107,15 +102,15 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache of tokens: %w", err)
 	}
-	v.tenants, err = otter.New(&otter.Options[uuid.UUID, directoryEntry]{
+	v.tenants, err = otter.New(&otter.Options[uuid.UUID, db.Place]{
 		MaximumSize: o.CacheSize,
-		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[uuid.UUID, directoryEntry]) time.Duration {
-			if e.Value.state != db.TenantActive {
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[uuid.UUID, db.Place]) time.Duration {
+			if e.Value.State != db.TenantActive {
 				return inactiveFor
 			}
 			return tenantFor
 		}),
-		RefreshCalculator: otter.RefreshWriting[uuid.UUID, directoryEntry](tenantFor / 2),
+		RefreshCalculator: otter.RefreshWriting[uuid.UUID, db.Place](tenantFor / 2),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cache of tenants: %w", err)
@@ -155,11 +150,11 @@ func (v *Verifier) Authenticate(ctx context.Context, token string) (*identity.Ca
 	if err != nil {
 		return nil, present(err)
 	}
-	if err := place.refusal(); err != nil {
+	if err := refusal(place.State); err != nil {
 		return nil, err
 	}
-	if place.tenant != entry.caller.Tenant { // it moved since the token was cached
-		entry, hit = entry.in(place.tenant), false
+	if place.Tenant != entry.caller.Tenant || place.Plan != entry.caller.Plan { // it changed since the token was cached
+		entry, hit = entry.in(place), false
 	}
 	if err := v.revocations.Check(&entry.caller, entry.caller.Issued); err != nil {
 		return nil, present(err)
@@ -179,7 +174,7 @@ func (v *Verifier) Recheck(ctx context.Context, caller *identity.Caller) error {
 	if err != nil {
 		return present(err)
 	}
-	if err := place.refusal(); err != nil {
+	if err := refusal(place.State); err != nil {
 		return err
 	}
 	if err := v.revocations.Check(caller, caller.Issued); err != nil {
@@ -188,9 +183,19 @@ func (v *Verifier) Recheck(ctx context.Context, caller *identity.Caller) error {
 	return nil
 }
 
-// refusal is why nobody may use the tenant, or nil.
-func (d directoryEntry) refusal() error {
-	switch d.state {
+// Plan is the plan of the caller's tenant, as young as Authenticate would tell it if
+// anybody of the tenant has asked within that time. It never waits: else it is the
+// plan of when the caller was authenticated.
+func (v *Verifier) Plan(caller *identity.Caller) string {
+	if place, ok := v.tenants.GetIfPresent(caller.Tenant.ID()); ok {
+		return place.Plan
+	}
+	return caller.Plan
+}
+
+// refusal is why nobody may use a tenant in this state, or nil.
+func refusal(state db.TenantState) error {
+	switch state {
 	case db.TenantActive:
 		return nil
 	case db.TenantSuspended:
@@ -201,9 +206,9 @@ func (d directoryEntry) refusal() error {
 	return errUnauthenticated
 }
 
-func (e *verified) in(tenant db.Tenant) *verified {
+func (e *verified) in(place db.Place) *verified {
 	moved := &verified{caller: e.caller}
-	moved.caller.Tenant = tenant
+	moved.caller.Tenant, moved.caller.Plan = place.Tenant, place.Plan
 	return moved
 }
 
@@ -255,24 +260,24 @@ func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) 
 	}
 	return &verified{
 		caller: identity.Caller{
-			Subject: subject, Session: sessionID, Tenant: place.tenant, Epoch: c.Epoch,
+			Subject: subject, Session: sessionID, Tenant: place.Tenant, Plan: place.Plan, Epoch: c.Epoch,
 			AuthTime: c.AuthTime.Time, Issued: c.IssuedAt.Time, Expires: c.ExpiresAt.Time,
 		},
 	}, nil
 }
 
 // resolve reads a tenant for all who wait for it, so it outlives the one who asked.
-func (v *Verifier) resolve(ctx context.Context, id uuid.UUID) (directoryEntry, error) {
+func (v *Verifier) resolve(ctx context.Context, id uuid.UUID) (db.Place, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
 	defer cancel()
-	tenant, state, err := v.store.Resolve(ctx, id)
+	place, err := v.store.Locate(ctx, id)
 	if errors.Is(err, db.ErrNotFound) {
-		return directoryEntry{}, errTenantsForgotten
+		return db.Place{}, errTenantsForgotten
 	}
 	if err != nil {
-		return directoryEntry{}, errCannotVerify.Because(err)
+		return db.Place{}, errCannotVerify.Because(err)
 	}
-	return directoryEntry{tenant, state}, nil
+	return place, nil
 }
 
 // present shows faults that are not the token's as they are, and everything

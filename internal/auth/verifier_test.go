@@ -28,7 +28,7 @@ func TestAuthenticateNamesTheCaller(t *testing.T) {
 	}
 	now := e.clock.Now().Truncate(time.Second)
 	want := &identity.Caller{
-		Subject: result.UserID, Session: result.SessionID, Tenant: tenant, Epoch: 1,
+		Subject: result.UserID, Session: result.SessionID, Tenant: tenant, Plan: "standard", Epoch: 1,
 		AuthTime: now, Issued: now, Expires: now.Add(DefaultTokenLifetime),
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b db.Tenant) bool { return a == b })); diff != "" {
@@ -37,6 +37,34 @@ func TestAuthenticateNamesTheCaller(t *testing.T) {
 	again, err := e.verifier.Authenticate(t.Context(), result.AccessToken)
 	if err != nil || again != got {
 		t.Fatalf("the second time: %v, %v; want the same caller from the cache", again, err)
+	}
+}
+
+// A plan is told with the caller, follows the directory, and is found without a look
+// at it.
+func TestACallersPlan(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	in := e.Tenant(t)
+	result := e.login(t, in)
+	before, err := e.verifier.Authenticate(t.Context(), result.AccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.exec(t, "UPDATE platform.tenants SET plan = 'gold' WHERE id = $1", in.ID())
+	if got := e.verifier.Plan(before); got != "standard" {
+		t.Errorf("within the time of a look: %q", got)
+	}
+	e.verifier.tenants.Invalidate(in.ID())
+	if got := e.verifier.Plan(before); got != "standard" {
+		t.Errorf("what nobody has looked up is what the caller had: %q", got)
+	}
+	after, err := e.verifier.Authenticate(t.Context(), result.AccessToken)
+	if err != nil || after.Plan != "gold" || after.Tenant != in {
+		t.Errorf("%+v, %v", after, err)
+	}
+	if got := e.verifier.Plan(before); got != "gold" {
+		t.Errorf("of a caller from before: %q", got)
 	}
 }
 

@@ -22,6 +22,9 @@ type Caller struct {
 	Session uuid.UUID
 	// Tenant is the tenant of the token's encrypted claim, looked up and active.
 	Tenant db.Tenant
+	// Plan is the tenant's plan as it was at the last look: of a connection that stays
+	// open, when its token was last checked.
+	Plan string
 	// Epoch is the permission epoch that the token was issued under.
 	Epoch int64
 	// AuthTime is when the subject last proved a credential.

@@ -20,7 +20,6 @@ import (
 
 const (
 	createOperation = "createTenant"
-	standardPlan    = "standard"
 	// claimTries bounds how often a claim that found no blank makes one and tries
 	// again; others may take what it made.
 	claimTries = 8
@@ -97,7 +96,7 @@ func (t *Tenants) invite(caller *identity.Caller, input CreateTenantInput) (prov
 }
 
 func claimOf(input CreateTenantInput) platformdb.ClaimBlankParams {
-	return platformdb.ClaimBlankParams{Slug: &input.Slug, Name: &input.Name, Domain: input.Domain, Plan: standardPlan}
+	return platformdb.ClaimBlankParams{Slug: &input.Slug, Name: &input.Name, Domain: input.Domain, Plan: StandardPlan}
 }
 
 // requirePlatform answers FORBIDDEN unless the caller's tenant is the platform's

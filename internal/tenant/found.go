@@ -68,7 +68,7 @@ func (t *Tenants) claimFor(ctx context.Context, f Founding) (uuid.UUID, error) {
 		}
 		slug := slugFor(f.Name, try)
 		body := provisioning{Founder: &founder{f.Owner, f.Email}}
-		claim := platformdb.ClaimBlankParams{Slug: &slug, Name: &f.Name, Plan: standardPlan}
+		claim := platformdb.ClaimBlankParams{Slug: &slug, Name: &f.Name, Plan: StandardPlan}
 		err := t.claim(ctx, claim, &body, func(q *platformdb.Queries, claimed platformdb.GetTenantRow) error {
 			event := created(claimed)
 			event.Actor = &f.Owner

@@ -18,7 +18,7 @@ import (
 // development: nothing is checked and nobody is invited.
 func (t *Tenants) EnsureTenant(ctx context.Context, slug, name string) (db.Tenant, error) {
 	p := provisioning{Platform: slug == PlatformSlug}
-	claim := platformdb.ClaimBlankParams{Slug: &slug, Name: &name, Plan: standardPlan}
+	claim := platformdb.ClaimBlankParams{Slug: &slug, Name: &name, Plan: StandardPlan}
 	id, err := t.store.Platform().GetTenantIDBySlug(ctx, &slug)
 	if errors.Is(err, db.ErrNotFound) {
 		err = t.claim(ctx, claim, &p, func(q *platformdb.Queries, claimed platformdb.GetTenantRow) error {

@@ -1,5 +1,5 @@
 -- name: ResolveTenant :one
-SELECT id::uuid AS id, schema_name::text AS schema_name, shard::smallint AS shard, state::text AS state
+SELECT id::uuid AS id, schema_name::text AS schema_name, shard::smallint AS shard, state::text AS state, plan::text AS plan
 FROM resolve_tenant(@tenant_id::uuid);
 
 -- name: GetTenant :one
@@ -29,6 +29,17 @@ WHERE id = (
     LIMIT 1
     FOR UPDATE SKIP LOCKED)
 RETURNING id, schema_name, shard, state, slug, name, domain, plan, created_at, updated_at;
+
+-- name: SetTenantPlan :one
+-- The former plan is for the record; FOR UPDATE, so that of two changes at once each
+-- tells what it has really changed.
+WITH before AS (
+    SELECT b.id, b.plan FROM tenants b WHERE b.slug = @slug AND b.state NOT IN ('blank', 'deleting') FOR UPDATE
+)
+UPDATE tenants t SET plan = @plan, updated_at = now()
+FROM before
+WHERE t.id = before.id
+RETURNING t.id, before.plan AS former;
 
 -- name: ActivateTenant :execrows
 UPDATE tenants SET state = 'active', updated_at = now()
