@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -25,15 +27,16 @@ type limitsConfig struct {
 	MaxCost          int64 `name:"max-cost" env:"TRADESAGE_MAX_COST" default:"40000" help:"Most that an operation may cost, by the @cost and @listSize of the schema."`
 	AnonymousMaxCost int64 `name:"anonymous-max-cost" env:"TRADESAGE_ANONYMOUS_MAX_COST" default:"1000" help:"The same for who is not signed in."`
 
-	RateIP         rate `name:"rate-ip" env:"TRADESAGE_RATE_IP" default:"600/1m" help:"Requests of who is not signed in, by address, as 600/1m: 600 at once, and 600 more in each minute, evenly; off for no limit."`
-	RateSockets    rate `name:"rate-sockets" env:"TRADESAGE_RATE_SOCKETS" default:"1000/1m" help:"WebSockets that an address may open."`
-	RateUser       rate `name:"rate-user" env:"TRADESAGE_RATE_USER" default:"3000/1m" help:"Requests of a user."`
-	RateTenant     rate `name:"rate-tenant" env:"TRADESAGE_RATE_TENANT" default:"60000/1m" help:"Requests of a tenant's users together."`
-	RateUserCost   rate `name:"rate-user-cost" env:"TRADESAGE_RATE_USER_COST" default:"300000/1m" help:"Costs of a user's operations."`
-	RateTenantCost rate `name:"rate-tenant-cost" env:"TRADESAGE_RATE_TENANT_COST" default:"6000000/1m" help:"Costs of the operations of a tenant's users together."`
-	RateSecrets    rate `name:"rate-secrets" env:"TRADESAGE_RATE_SECRETS" default:"120/1m" help:"Operations that check a password, a code or a ticket, by address."`
-	RateLogin      rate `name:"rate-login" env:"TRADESAGE_RATE_LOGIN" default:"30/5m" help:"Tries to sign in to one account, from wherever, and of one user to change or confirm the password."`
-	RateMail       rate `name:"rate-mail" env:"TRADESAGE_RATE_MAIL" default:"10/1h" help:"Mails that registering and forgetting a password send to one e-mail address."`
+	RateIP         rate            `name:"rate-ip" env:"TRADESAGE_RATE_IP" default:"600/1m" help:"Requests of who is not signed in, by address, as 600/1m: 600 at once, and 600 more in each minute, evenly; off for no limit."`
+	RateSockets    rate            `name:"rate-sockets" env:"TRADESAGE_RATE_SOCKETS" default:"1000/1m" help:"WebSockets that an address may open."`
+	RateUser       rate            `name:"rate-user" env:"TRADESAGE_RATE_USER" default:"3000/1m" help:"Requests of a user."`
+	RateTenant     rate            `name:"rate-tenant" env:"TRADESAGE_RATE_TENANT" default:"60000/1m" help:"Requests of a tenant's users together."`
+	RateUserCost   rate            `name:"rate-user-cost" env:"TRADESAGE_RATE_USER_COST" default:"300000/1m" help:"Costs of a user's operations."`
+	RateTenantCost rate            `name:"rate-tenant-cost" env:"TRADESAGE_RATE_TENANT_COST" default:"6000000/1m" help:"Costs of the operations of a tenant's users together."`
+	RateClients    map[string]rate `name:"rate-clients" env:"TRADESAGE_RATE_CLIENTS" mapsep:"," placeholder:"NAME=RATE,…" help:"Requests of programs by what they call themselves, of a tenant's users together, as console=6000/1m,*=600/1m; * is for all others together. On top of the other rates (docs/limits.md)."`
+	RateSecrets    rate            `name:"rate-secrets" env:"TRADESAGE_RATE_SECRETS" default:"120/1m" help:"Operations that check a password, a code or a ticket, by address."`
+	RateLogin      rate            `name:"rate-login" env:"TRADESAGE_RATE_LOGIN" default:"30/5m" help:"Tries to sign in to one account, from wherever, and of one user to change or confirm the password."`
+	RateMail       rate            `name:"rate-mail" env:"TRADESAGE_RATE_MAIL" default:"10/1h" help:"Mails that registering and forgetting a password send to one e-mail address."`
 
 	Concurrency       int           `name:"concurrency" env:"TRADESAGE_CONCURRENCY" default:"0" help:"Operations that run at once; more wait, and tenants take turns. 0 is 16 for each core where all services are in this process, else 1024."`
 	TenantConcurrency int           `name:"tenant-concurrency" env:"TRADESAGE_TENANT_CONCURRENCY" default:"0" help:"Most of them of one tenant; 0 is three quarters."`
@@ -115,8 +118,8 @@ func (c *limitsConfig) validate() error {
 	if _, err := identity.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("TRADESAGE_TRUSTED_PROXIES: %w", err)
 	}
-	_, err := c.classes()
-	return err
+	_, classErr := c.classes()
+	return errors.Join(c.checkClients(), classErr)
 }
 
 // concurrency is how many operations run at once, of all and of one.
@@ -157,6 +160,35 @@ func (c *limitsConfig) rates() router.Rates {
 	}
 }
 
+// otherClients stands for the programs that have no rate of their own.
+const otherClients = "*"
+
+func (c *limitsConfig) checkClients() error {
+	if len(c.RateClients) > 100 {
+		return fmt.Errorf("TRADESAGE_RATE_CLIENTS: %d programs are more than 100", len(c.RateClients))
+	}
+	for _, name := range sortedKeys(c.RateClients) {
+		if name != otherClients && !clientName.MatchString(name) {
+			return fmt.Errorf("TRADESAGE_RATE_CLIENTS: %q: a name has 1 to 64 letters, digits or any of ._@/-", name)
+		}
+	}
+	return nil
+}
+
+var clientName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@/-]{0,63}$`)
+
+func (c *limitsConfig) clientRates() router.ClientRates {
+	out := router.ClientRates{Named: map[string]*ratelimit.Policy{}}
+	for name, rate := range c.RateClients {
+		if name == otherClients {
+			out.Other = rate.policy("clients")
+			continue
+		}
+		out.Named[name] = rate.policy("client-" + name) // off frees it of the others' rate
+	}
+	return out
+}
+
 // fieldRates are those of what guesses could be sent to, or mails be sent by.
 func (c *limitsConfig) fieldRates() map[string]router.FieldRate {
 	secrets, login, mail := c.RateSecrets.exact("secrets"), c.RateLogin.exact("login"), c.RateMail.exact("mail")
@@ -182,6 +214,7 @@ func (a *app) limit(options *router.Options, plan func(*identity.Caller) string)
 		return err
 	}
 	options.Limits, options.Rates, options.FieldRates = c.limits(), c.rates(), c.fieldRates()
+	options.ClientRates = c.clientRates()
 	options.Trusted = a.config.Operations.trusted()
 	options.MaxConcurrent, options.Concurrency = c.concurrency(len(a.config.Parts.remote()) > 0 || a.config.Supergraph.given())
 	counting := ratelimit.Options{Logger: a.logger, Metrics: a.registry}

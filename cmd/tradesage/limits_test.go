@@ -29,7 +29,7 @@ func TestLimitsOfTheProgram(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"classes": [{"name": "auditors", "scope": "audit:read", "maxCost": 90000}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, dataFolder(t), "--rate-login", "4/1h", "--rate-user", "40/24h", "--limits-file", file)
+	p := start(t, dataFolder(t), "--rate-login", "4/1h", "--rate-user", "40/24h", "--limits-file", file, "--rate-clients", "reports=2/24h,*=1000/1h")
 	owner, _ := p.signIn(t, "owner@acme.test") // 1 of 4
 	trader, _ := p.signIn(t, "trader@acme.test")
 
@@ -73,6 +73,15 @@ func TestLimitsOfTheProgram(t *testing.T) {
 	if resp, text = p.post(t, `{"query":"{ me { id } }"}`, trader); resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("RateLimit"), `"`) {
 		t.Errorf("another user is refused: %s", text)
 	}
+	statuses = nil
+	for range 3 {
+		resp, _ = p.send(t, http.MethodPost, "/graphql", `{"query":"{ me { id } }"}`, "Content-Type", "application/json",
+			"Authorization", "Bearer "+trader, "Apollographql-Client-Name", "reports")
+		statuses = append(statuses, resp.StatusCode)
+	}
+	if diff := cmp.Diff([]int{200, 200, 429}, statuses); diff != "" {
+		t.Errorf("a program with a rate (-want +got):\n%s", diff)
+	}
 	if _, metrics := p.get(t, p.ops+"/metrics"); !strings.Contains(metrics, `tradesage_ratelimit_refused_total{policy="login"}`) ||
 		!strings.Contains(metrics, `tradesage_router_limited_total{class="anonymous",kind="cost"} 1`) {
 		t.Error("the metrics do not tell what was refused")
@@ -99,9 +108,11 @@ func TestBadLimitsAreNamed(t *testing.T) {
 		wantRefused(t, want, "--limits-file", file)
 	}
 	for want, flags := range map[string][]string{
-		"is not a rate as 600/1m":        {"--rate-user", "600"},
-		"TRADESAGE_MAX_DEPTH: -1":        {"--max-depth=-1"},
-		"TRADESAGE_TRUSTED_PROXIES: \"a": {"--trusted-proxy", "a.example"},
+		"is not a rate as 600/1m":                 {"--rate-user", "600"},
+		"TRADESAGE_MAX_DEPTH: -1":                 {"--max-depth=-1"},
+		"TRADESAGE_RATE_CLIENTS: \"a b\"":         {"--rate-clients", "a b=600/1m"},
+		`--rate-clients: invalid map value "600"`: {"--rate-clients", "a=600"},
+		"TRADESAGE_TRUSTED_PROXIES: \"a":          {"--trusted-proxy", "a.example"},
 	} {
 		wantRefused(t, want, flags...)
 	}

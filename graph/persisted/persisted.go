@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +17,8 @@ import (
 type Manifest struct {
 	byID  map[string]string
 	texts map[string]bool
+	// clients are the programs that operations are for.
+	clients []string
 }
 
 // shaPrefix begins ids that are the document's SHA-256 (GraphQL over HTTP,
@@ -24,6 +28,9 @@ const shaPrefix = "sha256:"
 // maxID bounds an id, in bytes.
 const maxID = 256
 
+// maxClients bounds the names of programs.
+const maxClients = 100
+
 // Parse reads a manifest: a JSON object of documents by their ids, as
 // graphql-codegen writes it, or one of the format apollo-persisted-query-manifest.
 func Parse(text []byte) (*Manifest, error) {
@@ -32,9 +39,11 @@ func Parse(text []byte) (*Manifest, error) {
 		Operations []struct {
 			ID   string `json:"id"`
 			Body string `json:"body"`
+			// ClientName is the program that sends it, if the manifest is of several.
+			ClientName string `json:"clientName"`
 		} `json:"operations"`
 	}
-	documents := map[string]string{}
+	documents, clients := map[string]string{}, map[string]bool{}
 	if err := json.Unmarshal(text, &apollo); err == nil && apollo.Format != "" {
 		if apollo.Format != "apollo-persisted-query-manifest" {
 			return nil, fmt.Errorf("unknown format %q", apollo.Format)
@@ -44,11 +53,17 @@ func Parse(text []byte) (*Manifest, error) {
 				return nil, fmt.Errorf("%q occurs twice", operation.ID)
 			}
 			documents[operation.ID] = operation.Body
+			if operation.ClientName != "" {
+				clients[operation.ClientName] = true
+			}
 		}
 	} else if err := json.Unmarshal(text, &documents); err != nil {
 		return nil, errors.New("it is no JSON object of documents by their ids")
 	}
 	m := &Manifest{byID: make(map[string]string, len(documents)), texts: make(map[string]bool, len(documents))}
+	if m.clients = slices.Sorted(maps.Keys(clients)); len(m.clients) > maxClients {
+		return nil, fmt.Errorf("it names %d clients, more than %d", len(m.clients), maxClients)
+	}
 	for id, document := range documents {
 		if id == "" || len(id) > maxID || document == "" {
 			return nil, fmt.Errorf("%.40q: an id of 1 to %d bytes and a document are needed", id, maxID)
@@ -80,6 +95,15 @@ func (m *Manifest) Find(id string) (string, bool) {
 
 // Has reports whether a text is one of the documents.
 func (m *Manifest) Has(text string) bool { return m != nil && m.texts[text] }
+
+// Clients are the programs that operations of the manifest are for, as it names
+// them: an Apollo manifest may.
+func (m *Manifest) Clients() []string {
+	if m == nil {
+		return nil
+	}
+	return m.clients
+}
 
 // All are the documents by their ids. Do not change the map.
 func (m *Manifest) All() map[string]string {

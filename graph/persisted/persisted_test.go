@@ -29,6 +29,11 @@ func TestManifests(t *testing.T) {
 			t.Errorf("%s has what it has not", text)
 		}
 	}
+	m, err := persisted.Parse([]byte(`{"format":"apollo-persisted-query-manifest","operations":[
+		{"id":"x","body":"{ a }","clientName":"web"},{"id":"y","body":"{ b }","clientName":"ios"},{"id":"z","body":"{ c }","clientName":"web"},{"id":"w","body":"{ d }"}]}`))
+	if err != nil || strings.Join(m.Clients(), " ") != "ios web" {
+		t.Errorf("%v, %v", m.Clients(), err)
+	}
 	for text, want := range map[string]string{
 		`[]`:                    "no JSON object",
 		`{"a":1}`:               "no JSON object",

@@ -113,6 +113,7 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 	body := buffers.Get().(*bytes.Buffer)
 	body.Reset()
 	defer putBuffer(body)
+	x.router.countClient(ctx)
 	class := x.router.classOf(ctx)
 	if err := x.router.knownDenied(ctx, class); err != nil {
 		x.refuseOperation(ctx, err)

@@ -35,6 +35,7 @@ type metrics struct {
 	operations    *operationSeries
 	tenants       *tenantSeries
 	fetches       *prometheus.HistogramVec
+	byClient      *prometheus.CounterVec
 	slow          prometheus.Counter
 	// The two series of nearly all requests, looked up once.
 	queriesOK, mutationsOK prometheus.Counter
@@ -80,7 +81,7 @@ func newMetrics(o Observing) *metrics {
 		Name: "tradesage_router_events_dropped_total",
 		Help: "Events of subscriptions that were not sent: the caller no longer counts, the client is gone or too slow, or it failed.",
 	})
-	m.limited, m.waited = newLimited(), newWaited()
+	m.limited, m.waited, m.byClient = newLimited(), newWaited(), newClientRequests()
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tradesage_router_refused_total",
 		Help: "Demands of the schema that callers did not fulfil, by the code of the answer (UNAUTHENTICATED, FORBIDDEN, STEP_UP_REQUIRED).",
@@ -119,6 +120,7 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 		registry.Register(m.sent),
 		registry.Register(m.dropped),
 		registry.Register(m.limited),
+		registry.Register(m.byClient),
 		registry.Register(m.reloads),
 		registry.Register(m.loaded),
 		registry.Register(m.operations.vec),

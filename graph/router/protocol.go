@@ -54,6 +54,9 @@ type message struct {
 type credentials struct {
 	// Authorization is "Bearer <access token>".
 	Authorization *string `json:"authorization"`
+	// ClientName is what the client calls itself, which a browser cannot say in a
+	// header of its own here. A ping's counts for nothing.
+	ClientName *string `json:"clientName"`
 }
 
 // readCredentials reads a payload, which may be missing. It is false for one that

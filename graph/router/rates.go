@@ -165,17 +165,19 @@ func addressID(ctx context.Context) ratelimit.ID {
 }
 
 // asks adds one request of the caller of ctx.
-func (c *charge) asks(ctx context.Context, rates *Rates) *identity.Caller {
+func (c *charge) asks(ctx context.Context, r *Router, rates *Rates) *identity.Caller {
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
 		if rates.IP != nil {
 			c.add(rates.IP, ratelimit.ID{}, addressID(ctx), 1)
 		}
+		c.client(ctx, r, nil)
 		return nil
 	}
 	tenant := ratelimit.ID(caller.Tenant.ID())
 	c.add(rates.User, tenant, ratelimit.ID(caller.Subject), 1)
 	c.add(rates.Tenant, tenant, ratelimit.ID{}, 1)
+	c.client(ctx, r, caller)
 	return caller
 }
 
@@ -213,7 +215,7 @@ func (r *Router) knownDenied(ctx context.Context, c *class) error {
 		return nil
 	}
 	var all charge
-	all.asks(ctx, c.rates)
+	all.asks(ctx, r, c.rates)
 	for i := range all.n {
 		if v, denied := r.options.Limiter.Denied(&all.demands[i]); denied {
 			return c.limited(v)
@@ -229,7 +231,7 @@ func (r *Router) take(ctx context.Context, c *class, op *operation, cost int64, 
 		return ratelimit.Verdict{}, nil
 	}
 	var all charge
-	caller := all.asks(ctx, c.rates)
+	caller := all.asks(ctx, r, c.rates)
 	if caller != nil {
 		tenant := ratelimit.ID(caller.Tenant.ID())
 		all.add(c.rates.UserCost, tenant, ratelimit.ID(caller.Subject), max(cost, 1))
@@ -337,6 +339,9 @@ func (s *socket) throttle() {
 
 // asking is a context of a socket with the caller as they were last known.
 func (s *socket) asking(ctx context.Context) context.Context {
+	if name := s.client.Load(); name != nil {
+		ctx = identity.WithClientName(ctx, *name)
+	}
 	if caller := s.caller.Load(); caller != nil {
 		return identity.NewContext(ctx, caller)
 	}

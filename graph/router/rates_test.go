@@ -72,6 +72,12 @@ func newRated(t *testing.T, change func(*router.Options)) *rated {
 // ask sends a body and returns the status.
 func (r *rated) ask(t *testing.T, body, token, address string) answer {
 	t.Helper()
+	return r.askAs(t, body, token, address)
+}
+
+// askAs is ask with more headers.
+func (r *rated) askAs(t *testing.T, body, token, address string, headers ...string) answer {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.server.URL+"/graphql", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +85,9 @@ func (r *rated) ask(t *testing.T, body, token, address string) answer {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", token)
 	req.Header.Set("X-Forwarded-For", address)
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

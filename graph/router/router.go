@@ -112,6 +112,8 @@ type Options struct {
 	Rates Rates
 	// FieldRates limit fields of mutations by their names.
 	FieldRates map[string]FieldRate
+	// ClientRates limit programs by their names.
+	ClientRates ClientRates
 	// Classes are kinds of callers with limits of their own.
 	Classes []Class
 	// Classify names the class of the caller of a context, who may be nobody; it must
@@ -165,8 +167,10 @@ type Router struct {
 	slots *fairqueue.Queue
 	// manifest holds the persisted operations.
 	manifest atomic.Pointer[persisted.Manifest]
-	log      *slog.Logger
-	metrics  *metrics
+	// known are the programs that are told apart.
+	known   atomic.Pointer[knownClients]
+	log     *slog.Logger
+	metrics *metrics
 	// upstreams are the metrics of remote subgraphs.
 	upstreams *upstream.Metrics
 }
@@ -200,6 +204,7 @@ func New(ctx context.Context, options Options) (*Router, error) {
 	if r.classes, r.limits, err = newClasses(&options, r.metrics); err != nil {
 		return nil, err
 	}
+	r.knowClients(nil)
 	r.slots = fairqueue.New(options.Concurrency.options(options.MaxConcurrent, func(d time.Duration) { r.metrics.waited.Observe(d.Seconds()) }))
 	if err := r.metrics.registerSlots(options.Metrics, r.slots); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)

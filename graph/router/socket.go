@@ -34,6 +34,8 @@ type socket struct {
 
 	caller atomic.Pointer[identity.Caller]
 	bearer atomic.Pointer[bearer]
+	// client is what the client's greeting calls it.
+	client atomic.Pointer[string]
 	// throttled counts operations in a row that a rate limit refused.
 	throttled atomic.Int32
 

@@ -51,6 +51,9 @@ func (s *socket) init(payload json.RawMessage) {
 		s.close(closeBadRequest, "the payload of connection_init must be an object; its authorization a string")
 		return
 	}
+	if given.ClientName != nil {
+		s.client.Store(given.ClientName)
+	}
 	if given.Authorization != nil {
 		if err := s.authenticate(*given.Authorization); err != nil {
 			s.refused(err)
@@ -188,6 +191,7 @@ func (o *socketOperation) run(ctx context.Context, payload []byte) {
 	r := o.socket.router
 	var variables *astjson.Value
 	asking := o.socket.asking(ctx)
+	r.countClient(asking)
 	if op, variables, _, err = r.bind(asking, r.classOf(asking), &request); err != nil {
 		done(err)
 		return

@@ -40,6 +40,7 @@ func (r *Router) SetManifest(ctx context.Context, m *persisted.Manifest) error {
 		slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 		return errors.Join(errs...)
 	}
+	r.knowClients(m)
 	r.manifest.Store(m)
 	return nil
 }

@@ -14,6 +14,36 @@ type Client struct {
 	UserAgent string
 	// IP is the address of the connection's other end.
 	IP string
+	// Name is what the program calls itself, at most 64 printable characters of ASCII;
+	// "" if it says nothing, or something else.
+	Name string
+}
+
+// headersName are where a program says its name: GraphQL clients have both in use.
+var headersName = []string{"Apollographql-Client-Name", "Graphql-Client-Name"}
+
+// maxClientName bounds Client.Name.
+const maxClientName = 64
+
+// clientName is what a program calls itself, "" if nothing should be called so.
+func clientName(name string) string {
+	if len(name) > maxClientName {
+		return ""
+	}
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return ""
+		}
+	}
+	return name
+}
+
+// WithClientName returns a context whose client calls itself so, as one may that
+// cannot send headers.
+func WithClientName(ctx context.Context, name string) context.Context {
+	c := ClientFrom(ctx)
+	c.Name = clientName(name)
+	return context.WithValue(ctx, clientKey{}, c)
 }
 
 type clientKey struct{}
@@ -23,6 +53,11 @@ func WithClient(r *http.Request) *http.Request {
 	c := Client{UserAgent: r.UserAgent(), IP: r.RemoteAddr}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		c.IP = host
+	}
+	for _, header := range headersName {
+		if given := r.Header[header]; c.Name == "" && len(given) > 0 {
+			c.Name = clientName(given[0])
+		}
 	}
 	return r.WithContext(context.WithValue(r.Context(), clientKey{}, c))
 }

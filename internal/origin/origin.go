@@ -62,7 +62,7 @@ var (
 	requestHeaders = []string{
 		"Authorization", "Content-Type", "X-Request-Id", "Last-Event-Id",
 		"GraphQL-Require-Preflight", "Apollo-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With",
-		"Apollographql-Client-Name", "Apollographql-Client-Version", "Traceparent", "Tracestate",
+		"Apollographql-Client-Name", "Apollographql-Client-Version", "GraphQL-Client-Name", "Traceparent", "Tracestate",
 	}
 	responseHeaders = []string{"X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy", "ETag", "WWW-Authenticate"}
 )
