@@ -252,13 +252,13 @@ func (w *writing) argument(t *ast.Type, hasDefault bool) string {
 	text := fmt.Sprintf("$%s: %s", name, declared.String())
 	initial := w.IntN(3) == 0
 	if initial {
-		text += " = " + w.constant(&declared)
+		text += " = " + w.constant(t)
 	}
 	w.declared = append(w.declared, text)
 	if (!declared.NonNull || initial) && w.IntN(3) == 0 {
 		return "$" + name // without a value
 	}
-	w.variables[name] = w.data(&declared, 2)
+	w.variables[name] = w.data(t, 2) // null where the variable may be and the place not is an error
 	return "$" + name
 }
 

@@ -85,3 +85,36 @@ func TestFragmentsWithinFragments(t *testing.T) {
 	}
 	wantError(t, query(f.ways["in one process"], `{ matrix { inStock } }`, ""), fault.CodeOperationTooComplex, "list of lists")
 }
+
+// What is selected on an interface, and on one of its types again, is one field.
+func TestSelectionsThatMeet(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	for seed, texts := range map[uint64][]string{
+		7:  {`mutation { rate(product: "a \"quoted\" word\n", stars: 80) { by { favourite { __typename } } ... on Found { ... on Opinion { by { homes { id } } } } } }`},
+		21: {`mutation { rate(product: "id~7", stars: 8) { by { nick } ... on Found { ... on Opinion { by { friends { greeting } } } } } }`},
+		10: {
+			`{ latest { by { written { stars } } ... on Found { ... on Opinion { by { bought { amount } } } } } }`,
+			// Shipping requires the price in another currency than the one that is asked for.
+			`{ latest { on { shipping } ... on Question { on { price } } } }`,
+		},
+		12: {`{ latest { by { favourite { shipping } } ... on Question { by { favourite { price } } } } }`},
+	} {
+		f := newFederated(t, seed, false, folder, folder)
+		for _, text := range texts {
+			f.agree(t, graphtest.Operation{Text: text}, "in one process", "over HTTP")
+		}
+	}
+}
+
+// Selections that meet at each level become too many.
+func TestSelectionsThatMeetAreBounded(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	f := newFederated(t, 0, false, folder, folder)
+	text := "id"
+	for range 14 {
+		text = "opinions { on { " + text + " } ... on Question { on { id } } }"
+	}
+	wantError(t, query(f.ways["in one process"], "{ products { "+text+" } }", ""), fault.CodeOperationTooComplex, "overlapping fragments")
+}

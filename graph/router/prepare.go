@@ -233,6 +233,9 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 		return op, nil
 	}
 	document.PrefixAliases(planned)
+	if planned, err = document.SetApart(planned, r.graph.Client, r.graph.Shapes, d.Size.Fields); err != nil {
+		return nil, err
+	}
 	if op.response, op.trigger, err = r.planResponse(planned, d.Name); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,8 @@ type Shapes struct {
 	possible map[string][]string
 	// fields are the named types of fields, by type and name.
 	fields map[[2]string]string
+	// taking are the fields that take arguments, by type and name.
+	taking map[[2]string]bool
 }
 
 // InlineFragments puts what fragments select in the place of their spreads, in the
@@ -130,10 +132,12 @@ func common(a, b []string) []string {
 }
 
 func NewShapes(schema *ast.Document) *Shapes {
-	out := &Shapes{possible: map[string][]string{}, fields: map[[2]string]string{}}
+	out := &Shapes{possible: map[string][]string{}, fields: map[[2]string]string{}, taking: map[[2]string]bool{}}
 	fields := func(on string, refs []int) {
 		for _, ref := range refs {
-			out.fields[[2]string{on, schema.FieldDefinitionNameString(ref)}] = schema.FieldDefinitionTypeNameString(ref)
+			key := [2]string{on, schema.FieldDefinitionNameString(ref)}
+			out.fields[key] = schema.FieldDefinitionTypeNameString(ref)
+			out.taking[key] = schema.FieldDefinitionHasArgumentsDefinitions(ref)
 		}
 	}
 	for i := range schema.ObjectTypeDefinitions {

@@ -43,7 +43,7 @@ func Prune(g *Rules, doc *ast.Document, ids []int) (_ *ast.Document, marked bool
 		if node.Kind != ast.NodeKindOperationDefinition || !doc.OperationDefinitions[node.Ref].HasSelections {
 			continue
 		}
-		if err := p.head(node.Ref); err != nil {
+		if err := document.WriteHead(&p.out, doc, node.Ref); err != nil {
 			return fail(err)
 		}
 		operation := doc.OperationDefinitions[node.Ref]
@@ -64,38 +64,6 @@ func Prune(g *Rules, doc *ast.Document, ids []int) (_ *ast.Document, marked bool
 		return fail(report)
 	}
 	return &pruned, p.marked, nil
-}
-
-// head writes what comes before the operation's selection set.
-func (p *pruning) head(operation int) error {
-	o := p.doc.OperationDefinitions[operation]
-	switch o.OperationType {
-	case ast.OperationTypeMutation:
-		p.out.WriteString("mutation ")
-	case ast.OperationTypeSubscription:
-		p.out.WriteString("subscription ")
-	default:
-		p.out.WriteString("query ")
-	}
-	p.out.WriteString(p.doc.OperationDefinitionNameString(operation))
-	if o.HasVariableDefinitions {
-		p.out.WriteString("(")
-		for _, ref := range o.VariableDefinitions.Refs {
-			p.out.WriteString("$" + p.doc.VariableDefinitionNameString(ref) + ": ")
-			if err := p.doc.PrintType(p.doc.VariableDefinitionType(ref), &p.out); err != nil {
-				return err
-			}
-			if p.doc.VariableDefinitionHasDefaultValue(ref) {
-				p.out.WriteString(" = ")
-				if err := p.doc.PrintValue(p.doc.VariableDefinitionDefaultValue(ref), &p.out); err != nil {
-					return err
-				}
-			}
-			p.out.WriteString(" ")
-		}
-		p.out.WriteString(")")
-	}
-	return nil
 }
 
 func (p *pruning) refused(ids []int) bool {
@@ -163,30 +131,9 @@ func (p *pruning) field(out *strings.Builder, field int, on []string) error {
 	return nil
 }
 
-// call writes a field without what is selected on it.
-func (p *pruning) call(out *strings.Builder, field int) error {
-	out.WriteByte(' ')
-	if p.doc.FieldAliasIsDefined(field) {
-		out.WriteString(p.doc.FieldAliasString(field) + ": ")
-	}
-	out.WriteString(p.doc.FieldNameString(field))
-	if p.doc.FieldHasArguments(field) {
-		if err := p.doc.PrintArguments(p.doc.FieldArguments(field), out); err != nil {
-			return err
-		}
-	}
-	for _, ref := range p.doc.FieldDirectives(field) {
-		out.WriteByte(' ')
-		if err := p.doc.PrintDirective(ref, out); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // write writes a field that is not refused, and what is left below it.
 func (p *pruning) write(out *strings.Builder, field int, on []string) error {
-	if err := p.call(out, field); err != nil {
+	if err := document.WriteCall(out, p.doc, field); err != nil {
 		return err
 	}
 	set, ok := p.doc.FieldSelectionSet(field)
@@ -256,7 +203,7 @@ func (p *pruning) verbatim(out *strings.Builder, set int) error {
 		selection := p.doc.Selections[ref]
 		switch selection.Kind {
 		case ast.SelectionKindField:
-			if err := p.call(out, selection.Ref); err != nil {
+			if err := document.WriteCall(out, p.doc, selection.Ref); err != nil {
 				return err
 			}
 			if inner, ok := p.doc.FieldSelectionSet(selection.Ref); ok {
