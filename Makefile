@@ -109,7 +109,7 @@ fmt: $(LINT) ## Format the Go code
 
 .PHONY: lint
 lint: $(LINT) ## Run the linters
-	$(LINT) run
+	GOLANGCI_LINT_CACHE='$(CURDIR)/bin/lint-cache' $(LINT) run
 
 .PHONY: tools
 tools: $(SQLC) $(LINT) ## Build the tools that generate and lint need (minutes, once)

@@ -51,6 +51,22 @@ func somebodyIsInvitedAndJoins(t *testing.T, p *process) {
 		t.Errorf("%v %s", me.Errors, diff)
 	}
 
+	// One that was sent by mistake is found, and withdrawn before anybody takes it.
+	code = invite(owner, "mistake@navy.test", "viewer", "Acme")
+	open := p.ask(t, owner, `{ invitations { edges { node { id email role { key } invitedBy { email } } } } }`, nil)
+	edges, _ := dig(open.Data, "invitations", "edges").([]any)
+	if len(edges) != 1 || dig(edges[0], "node", "email") != "mistake@navy.test" || dig(edges[0], "node", "invitedBy", "email") != "owner@acme.test" {
+		t.Fatalf("%+v", open)
+	}
+	withdrawn := p.ask(t, owner, `mutation ($id: ID!) { withdrawInvitation(input: {invitationId: $id}) { invitation { email } } }`,
+		map[string]any{"id": dig(edges[0], "node", "id")})
+	if dig(withdrawn.Data, "withdrawInvitation", "invitation", "email") != "mistake@navy.test" {
+		t.Errorf("%+v", withdrawn)
+	}
+	if answer := accept("", code, "twelve letters"); answer.code() != "NOT_FOUND" {
+		t.Errorf("a withdrawn code: %+v", answer)
+	}
+
 	// The same person at another tenant, first with somebody else's session.
 	other, _ := p.signIn(t, "owner@globex.test")
 	code = invite(other, "grace@navy.test", "viewer", "Globex")

@@ -85,6 +85,68 @@ func (q *Queries) GetInvitationLetter(ctx context.Context, iD uuid.UUID, at time
 	return i, err
 }
 
+const listOpenInvitations = `-- name: ListOpenInvitations :many
+SELECT i.id, i.email, i.expires_at, i.invited_by,
+       r.id AS role_id, r.key, r.name, r.permissions, r.built_in, r.created_at
+FROM invitations i
+JOIN roles r ON r.key = i.role_key
+WHERE i.accepted_at IS NULL AND i.expires_at > $1
+  AND ($2::uuid IS NULL OR i.id < $2::uuid)
+ORDER BY i.id DESC
+LIMIT $3
+`
+
+type ListOpenInvitationsParams struct {
+	At       time.Time
+	After    *uuid.UUID
+	PageSize int32
+}
+
+type ListOpenInvitationsRow struct {
+	ID          uuid.UUID
+	Email       string
+	ExpiresAt   time.Time
+	InvitedBy   *uuid.UUID
+	RoleID      uuid.UUID
+	Key         string
+	Name        string
+	Permissions []string
+	BuiltIn     bool
+	CreatedAt   time.Time
+}
+
+// The newest first: ids are UUIDv7.
+func (q *Queries) ListOpenInvitations(ctx context.Context, arg ListOpenInvitationsParams) ([]ListOpenInvitationsRow, error) {
+	rows, err := q.db.Query(ctx, listOpenInvitations, arg.At, arg.After, arg.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListOpenInvitationsRow{}
+	for rows.Next() {
+		var i ListOpenInvitationsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Email,
+			&i.ExpiresAt,
+			&i.InvitedBy,
+			&i.RoleID,
+			&i.Key,
+			&i.Name,
+			&i.Permissions,
+			&i.BuiltIn,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockInvitation = `-- name: LockInvitation :one
 SELECT email, role_key, accepted_at FROM invitations WHERE id = $1 FOR UPDATE
 `
@@ -131,15 +193,54 @@ func (q *Queries) UpsertInvitation(ctx context.Context, arg UpsertInvitationPara
 	return err
 }
 
-const withdrawInvitations = `-- name: WithdrawInvitations :execrows
+const withdrawInvitation = `-- name: WithdrawInvitation :one
+DELETE FROM invitations WHERE id = $1 AND accepted_at IS NULL AND expires_at > $2
+RETURNING id, email, role_key, expires_at, invited_by
+`
+
+type WithdrawInvitationRow struct {
+	ID        uuid.UUID
+	Email     string
+	RoleKey   string
+	ExpiresAt time.Time
+	InvitedBy *uuid.UUID
+}
+
+func (q *Queries) WithdrawInvitation(ctx context.Context, iD uuid.UUID, at time.Time) (WithdrawInvitationRow, error) {
+	row := q.db.QueryRow(ctx, withdrawInvitation, iD, at)
+	var i WithdrawInvitationRow
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.RoleKey,
+		&i.ExpiresAt,
+		&i.InvitedBy,
+	)
+	return i, err
+}
+
+const withdrawInvitations = `-- name: WithdrawInvitations :many
 DELETE FROM invitations WHERE email = $1 AND accepted_at IS NULL
+RETURNING role_key
 `
 
 // A new invitation takes the place of those that the address has.
-func (q *Queries) WithdrawInvitations(ctx context.Context, email string) (int64, error) {
-	result, err := q.db.Exec(ctx, withdrawInvitations, email)
+func (q *Queries) WithdrawInvitations(ctx context.Context, email string) ([]string, error) {
+	rows, err := q.db.Query(ctx, withdrawInvitations, email)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var role_key string
+		if err := rows.Scan(&role_key); err != nil {
+			return nil, err
+		}
+		items = append(items, role_key)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -4,9 +4,25 @@ INSERT INTO invitations (id, email, role_key, code_hash, invited_by, expires_at)
 VALUES (@id, @email, @role_key, @code_hash, sqlc.narg(invited_by), @expires_at)
 ON CONFLICT (id) DO NOTHING;
 
--- name: WithdrawInvitations :execrows
+-- name: WithdrawInvitations :many
 -- A new invitation takes the place of those that the address has.
-DELETE FROM invitations WHERE email = @email AND accepted_at IS NULL;
+DELETE FROM invitations WHERE email = @email AND accepted_at IS NULL
+RETURNING role_key;
+
+-- name: WithdrawInvitation :one
+DELETE FROM invitations WHERE id = @id AND accepted_at IS NULL AND expires_at > @at
+RETURNING id, email, role_key, expires_at, invited_by;
+
+-- name: ListOpenInvitations :many
+-- The newest first: ids are UUIDv7.
+SELECT i.id, i.email, i.expires_at, i.invited_by,
+       r.id AS role_id, r.key, r.name, r.permissions, r.built_in, r.created_at
+FROM invitations i
+JOIN roles r ON r.key = i.role_key
+WHERE i.accepted_at IS NULL AND i.expires_at > @at
+  AND (sqlc.narg(after)::uuid IS NULL OR i.id < sqlc.narg(after)::uuid)
+ORDER BY i.id DESC
+LIMIT @page_size;
 
 -- name: CountOpenInvitations :one
 SELECT count(*) FROM invitations WHERE accepted_at IS NULL AND expires_at > @at;

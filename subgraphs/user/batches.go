@@ -129,6 +129,20 @@ func expectActors(ctx context.Context) func(*user.AuditEventConnection, error) (
 	}
 }
 
+func expectInviters(ctx context.Context) func(*user.InvitationConnection, error) (*user.InvitationConnection, error) {
+	return func(page *user.InvitationConnection, err error) (*user.InvitationConnection, error) {
+		if err != nil {
+			return nil, err
+		}
+		for _, edge := range page.Edges {
+			if edge.Node.InvitedByID != nil {
+				batchesOf(ctx).users.Expect(*edge.Node.InvitedByID)
+			}
+		}
+		return page, nil
+	}
+}
+
 // userOf returns a user that the caller sees, nil for any other and for nobody.
 func userOf(ctx context.Context, id *uuid.UUID) (*user.User, error) {
 	if id == nil {

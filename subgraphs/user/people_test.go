@@ -33,12 +33,14 @@ var guarded = map[string]string{
 	"{ users { edges { cursor } } }":       "users:read",
 	"{ roles { key } }":                    "roles:read",
 	"{ auditEvents { edges { cursor } } }": "audit:read",
-	`mutation { inviteUser(input: {email: "a@b.test", role: "x"}) { invitation { id } } }`:                          "users:invite",
-	`mutation { deactivateUser(input: {userId: "00000000-0000-0000-0000-000000000000"}) { pending } }`:              "users:manage",
-	`mutation { createRole(input: {key: "x", name: "x", permissions: []}) { role { id } } }`:                        "roles:manage",
-	`mutation { updateRole(input: {role: "x"}) { role { id } } }`:                                                   "roles:manage",
-	`mutation { assignRole(input: {role: "x", userId: "00000000-0000-0000-0000-000000000000"}) { user { id } } }`:   "roles:manage",
-	`mutation { unassignRole(input: {role: "x", userId: "00000000-0000-0000-0000-000000000000"}) { user { id } } }`: "roles:manage",
+	`mutation { inviteUser(input: {email: "a@b.test", role: "x"}) { invitation { id } } }`:                                 "users:invite",
+	"{ invitations { edges { cursor } } }":                                                                                 "users:invite",
+	`mutation { withdrawInvitation(input: {invitationId: "00000000-0000-0000-0000-000000000000"}) { invitation { id } } }`: "users:invite",
+	`mutation { deactivateUser(input: {userId: "00000000-0000-0000-0000-000000000000"}) { pending } }`:                     "users:manage",
+	`mutation { createRole(input: {key: "x", name: "x", permissions: []}) { role { id } } }`:                               "roles:manage",
+	`mutation { updateRole(input: {role: "x"}) { role { id } } }`:                                                          "roles:manage",
+	`mutation { assignRole(input: {role: "x", userId: "00000000-0000-0000-0000-000000000000"}) { user { id } } }`:          "roles:manage",
+	`mutation { unassignRole(input: {role: "x", userId: "00000000-0000-0000-0000-000000000000"}) { user { id } } }`:        "roles:manage",
 }
 
 func TestFieldsNeedTheirPermission(t *testing.T) {

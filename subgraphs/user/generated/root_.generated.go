@@ -105,18 +105,29 @@ type ComplexityRoot struct {
 		Tenant    func(childComplexity int) int
 	}
 
+	InvitationConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	InvitationEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	InviteUserPayload struct {
 		Invitation func(childComplexity int) int
 	}
 
 	Mutation struct {
-		AssignRole     func(childComplexity int, input user.AssignRoleInput) int
-		CreateRole     func(childComplexity int, input user.CreateRoleInput) int
-		DeactivateUser func(childComplexity int, input user.DeactivateUserInput) int
-		InviteUser     func(childComplexity int, input user.InviteUserInput) int
-		UnassignRole   func(childComplexity int, input user.UnassignRoleInput) int
-		UpdateProfile  func(childComplexity int, input user.UpdateProfileInput) int
-		UpdateRole     func(childComplexity int, input user.UpdateRoleInput) int
+		AssignRole         func(childComplexity int, input user.AssignRoleInput) int
+		CreateRole         func(childComplexity int, input user.CreateRoleInput) int
+		DeactivateUser     func(childComplexity int, input user.DeactivateUserInput) int
+		InviteUser         func(childComplexity int, input user.InviteUserInput) int
+		UnassignRole       func(childComplexity int, input user.UnassignRoleInput) int
+		UpdateProfile      func(childComplexity int, input user.UpdateProfileInput) int
+		UpdateRole         func(childComplexity int, input user.UpdateRoleInput) int
+		WithdrawInvitation func(childComplexity int, input user.WithdrawInvitationInput) int
 	}
 
 	PageInfo struct {
@@ -135,6 +146,7 @@ type ComplexityRoot struct {
 	Query struct {
 		AuditEvents        func(childComplexity int, first *int, after *string, filter *user.AuditEventFilterInput) int
 		Can                func(childComplexity int, permission string) int
+		Invitations        func(childComplexity int, first *int, after *string) int
 		Me                 func(childComplexity int) int
 		Permissions        func(childComplexity int) int
 		Roles              func(childComplexity int) int
@@ -202,6 +214,10 @@ type ComplexityRoot struct {
 	UserEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
+	}
+
+	WithdrawInvitationPayload struct {
+		Invitation func(childComplexity int) int
 	}
 
 	_Service struct {
@@ -451,6 +467,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Invitation.Tenant(childComplexity), true
 
+	case "InvitationConnection.edges":
+		if e.ComplexityRoot.InvitationConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationConnection.Edges(childComplexity), true
+	case "InvitationConnection.pageInfo":
+		if e.ComplexityRoot.InvitationConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationConnection.PageInfo(childComplexity), true
+
+	case "InvitationEdge.cursor":
+		if e.ComplexityRoot.InvitationEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationEdge.Cursor(childComplexity), true
+	case "InvitationEdge.node":
+		if e.ComplexityRoot.InvitationEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InvitationEdge.Node(childComplexity), true
+
 	case "InviteUserPayload.invitation":
 		if e.ComplexityRoot.InviteUserPayload.Invitation == nil {
 			break
@@ -535,6 +577,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateRole(childComplexity, args["input"].(user.UpdateRoleInput)), true
+	case "Mutation.withdrawInvitation":
+		if e.ComplexityRoot.Mutation.WithdrawInvitation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_withdrawInvitation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.WithdrawInvitation(childComplexity, args["input"].(user.WithdrawInvitationInput)), true
 
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
@@ -603,6 +656,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.Can(childComplexity, args["permission"].(string)), true
 
+	case "Query.invitations":
+		if e.ComplexityRoot.Query.Invitations == nil {
+			break
+		}
+
+		args, err := ec.field_Query_invitations_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Invitations(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query.me":
 		if e.ComplexityRoot.Query.Me == nil {
 			break
@@ -871,6 +935,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UserEdge.Node(childComplexity), true
 
+	case "WithdrawInvitationPayload.invitation":
+		if e.ComplexityRoot.WithdrawInvitationPayload.Invitation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WithdrawInvitationPayload.Invitation(childComplexity), true
+
 	case "_Service.sdl":
 		if e.ComplexityRoot._Service.SDL == nil {
 			break
@@ -974,17 +1045,40 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
-	{Name: "../people.graphqls", Input: `extend type Mutation {
+	{Name: "../people.graphqls", Input: `extend type Query {
+  """
+  The tenant's open invitations, the newest first. For callers with the permission
+  users:invite.
+  """
+  invitations(
+    "How many to return: 1 to 100, 20 if left out."
+    first: Int
+    "Return those after this cursor; from the start if left out."
+    after: String
+  ): InvitationConnection! @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false) @authenticated @requiresScopes(scopes: [["users:invite"]])
+}
+
+extend type Mutation {
   """
   Invites somebody to the tenant by mail. An open invitation of the same address is
   withdrawn. For callers with the permission users:invite who hold every permission
-  of the role. The address of a user is CONFLICT; beyond 1,000 open invitations the
+  of the role, and of that of the invitation that is withdrawn. The address of a user is CONFLICT; beyond 1,000 open invitations the
   answer is QUOTA_EXCEEDED.
   """
   inviteUser(
     "Whom to invite, and as what."
     input: InviteUserInput!
   ): InviteUserPayload! @cost(weight: 20) @authenticated @requiresScopes(scopes: [["users:invite"]])
+
+  """
+  Ends an open invitation: its code is worth nothing from then on. For callers with
+  the permission users:invite who hold every permission of its role. One that was
+  accepted or withdrawn, or has expired, is NOT_FOUND.
+  """
+  withdrawInvitation(
+    "Which invitation to end."
+    input: WithdrawInvitationInput!
+  ): WithdrawInvitationPayload! @authenticated @requiresScopes(scopes: [["users:invite"]])
 
   """
   Closes the tenant to a user and ends their sessions in it. Who is deactivated
@@ -1030,6 +1124,34 @@ type Invitation {
   users:read for everybody but oneself.
   """
   invitedBy: User
+}
+
+"A page of the open invitations."
+type InvitationConnection {
+  "The invitations of the page in order, each with its cursor."
+  edges: [InvitationEdge!]!
+  "Where the page lies in the list."
+  pageInfo: PageInfo!
+}
+
+"An invitation and its place in the list."
+type InvitationEdge {
+  "The invitation."
+  node: Invitation!
+  "The opaque cursor of this invitation, for after."
+  cursor: String!
+}
+
+"An invitation to end."
+input WithdrawInvitationInput {
+  "The invitation's id."
+  invitationId: ID!
+}
+
+"What withdrawInvitation answers."
+type WithdrawInvitationPayload {
+  "The invitation that was ended."
+  invitation: Invitation!
 }
 
 "A user to deactivate."
@@ -1753,6 +1875,26 @@ func (ec *executionContext) childFields_Invitation(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type Invitation", field.Name)
 }
 
+func (ec *executionContext) childFields_InvitationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_InvitationConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_InvitationConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvitationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_InvitationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_InvitationEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_InvitationEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvitationEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_InviteUserPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "invitation":
@@ -1897,6 +2039,14 @@ func (ec *executionContext) childFields_UserEdge(ctx context.Context, field grap
 		return ec.fieldContext_UserEdge_cursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitation":
+		return ec.fieldContext_WithdrawInvitationPayload_invitation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawInvitationPayload", field.Name)
 }
 
 func (ec *executionContext) childFields__Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

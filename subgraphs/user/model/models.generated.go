@@ -73,3 +73,9 @@ type UpdateRolePayload struct {
 type UserByIDsInput struct {
 	ID uuid.UUID `json:"ID"`
 }
+
+// What withdrawInvitation answers.
+type WithdrawInvitationPayload struct {
+	// The invitation that was ended.
+	Invitation *user.Invitation `json:"invitation"`
+}

@@ -131,6 +131,7 @@ func common(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(t string) bool { return !slices.Contains(b, t) })
 }
 
+// NewShapes reads the shapes of a schema.
 func NewShapes(schema *ast.Document) *Shapes {
 	out := &Shapes{possible: map[string][]string{}, fields: map[[2]string]string{}, taking: map[[2]string]bool{}}
 	fields := func(on string, refs []int) {

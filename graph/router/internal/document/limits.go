@@ -49,6 +49,7 @@ type Limits struct {
 	Guarded []string
 }
 
+// WithDefaults fills the defaults in where a limit is zero.
 func (l Limits) WithDefaults() Limits {
 	if l.MaxBodyBytes <= 0 {
 		l.MaxBodyBytes = 1 << 20

@@ -21,6 +21,7 @@ type Types struct {
 	deep map[string]bool
 }
 
+// NewTypes reads the input types of a schema.
 func NewTypes(schema *ast.Document) *Types {
 	types := &Types{schema: schema, deep: map[string]bool{"Int": true, "Float": true}}
 	// Input objects refer to each other: repeat until nothing is added.

@@ -14,6 +14,7 @@ import (
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/input"
+	"github.com/tradesage/tradesage/internal/page"
 	"github.com/tradesage/tradesage/internal/tenant"
 )
 
@@ -39,9 +40,102 @@ type Invitation struct {
 // Tenant returns the tenant that the invitation is to; it asks nobody.
 func (i *Invitation) Tenant() *Tenant { return &Tenant{ID: i.tenant} }
 
+// InvitationConnection is a page of invitations; its name and InvitationEdge's are
+// the API's, which binds types by name.
+type InvitationConnection = page.Connection[*Invitation]
+
+// InvitationEdge is one invitation of a page.
+type InvitationEdge = page.Edge[*Invitation]
+
+// Invitations returns a page of the tenant's open invitations, the newest first. The
+// caller needs users:invite.
+//
+// UNAUTHENTICATED without a caller; FORBIDDEN; INVALID_INPUT of first or after.
+func (u *Users) Invitations(ctx context.Context, args page.Args) (*InvitationConnection, error) {
+	caller, err := u.permissions.Require(ctx, tenant.UsersInvite)
+	if err != nil {
+		return nil, err
+	}
+	limit, err := args.Limit()
+	if err != nil {
+		return nil, err
+	}
+	after, err := args.AfterID()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := u.store.Tenant(caller.Tenant).ListOpenInvitations(ctx, tenantdb.ListOpenInvitationsParams{
+		At: u.now(), After: after, PageSize: int32(limit) + 1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("invitations: %w", err)
+	}
+	open := make([]*Invitation, len(rows))
+	for i, row := range rows {
+		open[i] = &Invitation{
+			ID: row.ID, Email: row.Email, ExpiresAt: row.ExpiresAt, InvitedByID: row.InvitedBy, tenant: caller.Tenant.ID(),
+			Role: roleFromRow(tenantdb.LockRolesRow{
+				ID: row.RoleID, Key: row.Key, Name: row.Name, Permissions: row.Permissions, BuiltIn: row.BuiltIn, CreatedAt: row.CreatedAt,
+			}),
+		}
+	}
+	return page.New(open, limit, args, func(i *Invitation) string { return page.IDCursor(i.ID) }), nil
+}
+
+// WithdrawInvitationInput is an open invitation of the caller's tenant.
+type WithdrawInvitationInput struct{ InvitationID uuid.UUID }
+
+// WithdrawInvitation ends an open invitation, so that its code is worth nothing, and
+// records user.uninvite. The caller needs users:invite and every permission of the
+// invitation's role.
+//
+// UNAUTHENTICATED; FORBIDDEN; NOT_FOUND for one that was
+// accepted, withdrawn or has expired, and for one of another tenant.
+func (u *Users) WithdrawInvitation(ctx context.Context, in WithdrawInvitationInput) (*Invitation, error) {
+	var withdrawn *Invitation
+	err := u.change(ctx, tenant.UsersInvite, func(c change) error {
+		row, err := c.q.WithdrawInvitation(ctx, in.InvitationID, u.now())
+		if errors.Is(err, db.ErrNotFound) {
+			return fault.NotFound("the tenant has no open invitation with this id")
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.mayWithdraw(row.RoleKey); err != nil {
+			return err
+		}
+		role, err := c.role("input.invitationId", row.RoleKey)
+		if err != nil {
+			return err
+		}
+		withdrawn = &Invitation{
+			ID: row.ID, Email: row.Email, Role: roleFromRow(role), ExpiresAt: row.ExpiresAt,
+			InvitedByID: row.InvitedBy, tenant: c.caller.Tenant.ID(),
+		}
+		return audit.RecordTenant(ctx, c.q, audit.Event{
+			Action: "user.uninvite", Target: row.ID.String(), Details: map[string]any{"email": row.Email, "role": row.RoleKey},
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("withdraw an invitation: %w", err)
+	}
+	return withdrawn, nil
+}
+
+// mayWithdraw answers FORBIDDEN unless the caller could have sent an invitation with
+// this role.
+func (c change) mayWithdraw(key string) error {
+	role, err := c.role("", key)
+	if err != nil {
+		return nil // there is nothing to be had by it
+	}
+	return c.mayGive(role.Permissions)
+}
+
 // InviteUser invites somebody to the caller's tenant by mail and records
 // user.invite. An open invitation of the same address is withdrawn. The caller
-// needs users:invite and every permission of the role.
+// needs users:invite and every permission of the role, and of that of the
+// invitation that is withdrawn.
 //
 // UNAUTHENTICATED; FORBIDDEN; INVALID_INPUT that names the field; CONFLICT of
 // input.email for who is a user already; QUOTA_EXCEEDED beyond 1,000 open
@@ -75,8 +169,14 @@ func (u *Users) InviteUser(ctx context.Context, in InviteUserInput) (*Invitation
 			return err
 		}
 		made.Role = roleFromRow(role)
-		if _, err := c.q.WithdrawInvitations(ctx, email); err != nil {
+		withdrawn, err := c.q.WithdrawInvitations(ctx, email)
+		if err != nil {
 			return err
+		}
+		for _, key := range withdrawn {
+			if err := c.mayWithdraw(key); err != nil {
+				return err
+			}
 		}
 		if err := c.q.UpsertInvitation(ctx, tenantdb.UpsertInvitationParams{
 			ID: id, Email: email, RoleKey: role.Key, CodeHash: u.invitations.CodeHash(c.caller.Tenant.ID(), id),
