@@ -216,6 +216,9 @@ func (a *app) limit(options *router.Options, plan func(*identity.Caller) string)
 	options.Limits, options.Rates, options.FieldRates = c.limits(), c.rates(), c.fieldRates()
 	options.ClientRates = c.clientRates()
 	options.Trusted = a.config.Operations.trusted()
+	if options.Automatic, err = a.automatic(); err != nil {
+		return err
+	}
 	options.MaxConcurrent, options.Concurrency = c.concurrency(len(a.config.Parts.remote()) > 0 || a.config.Supergraph.given())
 	counting := ratelimit.Options{Logger: a.logger, Metrics: a.registry}
 	if a.redis != nil {

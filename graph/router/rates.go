@@ -205,6 +205,7 @@ func (r *Router) bind(ctx context.Context, class *class, request *request) (*ope
 	if err != nil {
 		return op, nil, verdict, err
 	}
+	r.register(ctx, request)
 	return op, variables, verdict, nil
 }
 

@@ -19,6 +19,8 @@ type request struct {
 	variables     *astjson.Value // an object or nil
 	// documentID and hash name a persisted operation.
 	documentID, hash string
+	// fresh is set where the text came with its hash, and is not in the manifest.
+	fresh bool
 }
 
 // parseRequest reads the body of a POST. Errors are INVALID_INPUT, or

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/fairqueue"
 	"github.com/tradesage/tradesage/graph/persisted"
+	"github.com/tradesage/tradesage/graph/persisted/automatic"
 	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/ratelimit"
@@ -126,6 +127,9 @@ type Options struct {
 	MaxConcurrent int
 	// Trusted says which operations clients may send; SetManifest gives them.
 	Trusted Trusted
+	// Automatic keeps operations that clients have sent with their hashes; nil keeps
+	// none, and so does Trusted.Only.
+	Automatic *automatic.Store
 	// Concurrency shares those between tenants and users.
 	Concurrency Concurrency
 	// Introspection lets all clients select __schema and __type, and read SchemaSDL.

@@ -92,11 +92,14 @@ func (r *Router) find(ctx context.Context, q *request) error {
 		case known:
 			q.query = text
 			return nil
+		case q.query == "" && r.automatic(ctx, q):
+			return nil
 		case q.query == "":
 			return errUnknownDocument
-		case q.hash != "" && persisted.Hash(q.query) != q.hash:
+		case q.hash != "" && !strings.EqualFold(persisted.Hash(q.query), q.hash):
 			return fault.InvalidInput("extensions.persistedQuery", "sha256Hash is not the hash of the query")
 		}
+		q.fresh = q.hash != ""
 	}
 	if !r.options.Trusted.Only || m.Has(q.query) {
 		return nil

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { it } from 'node:test';
 import { ApolloClient, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
+import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { createClient } from 'graphql-ws';
 import { activity, ask, isRename, rename, signIn } from './api.mjs';
@@ -20,6 +22,42 @@ export function apolloClient(server) {
       const client = connect(await signIn(server, 'owner@acme.test'), { useGETForQueries });
       const { data } = await client.query({ query: me });
       assert.equal(/** @type {any} */ (data).me.email, 'owner@acme.test');
+    });
+  }
+
+  for (const useGETForHashedQueries of [false, true]) {
+    it(`sends a query once and its hash from then on${useGETForHashedQueries ? ', by GET' : ''}`, async () => {
+      /** @type {{method: string, text: boolean, status: number}[]} */ const sent = [];
+      const token = await signIn(server, 'owner@globex.test');
+      const persisted = new PersistedQueryLink({
+        sha256: (text) => createHash('sha256').update(text).digest('hex'),
+        useGETForHashedQueries,
+      });
+      const http = new HttpLink({
+        uri: `${server.url}/graphql`,
+        headers: { Authorization: `Bearer ${token}` },
+        fetch: async (uri, options) => {
+          const response = await fetch(uri, options);
+          const text = new URL(String(uri)).searchParams.has('query') || String(options?.body ?? '').includes('"query"');
+          sent.push({ method: options?.method ?? 'GET', text, status: response.status });
+          return response;
+        },
+      });
+      const client = new ApolloClient({ cache: new InMemoryCache(), link: persisted.concat(http) });
+      // Its own text for each way: what one has sent, the other need not.
+      const query = gql(`query Hashed${useGETForHashedQueries ? 'ByGet' : ''} { me { id email } }`);
+      for (let i = 0; i < 2; i++) {
+        const { data } = await client.query({ query, fetchPolicy: 'network-only' });
+        assert.equal(/** @type {any} */ (data).me.email, 'owner@globex.test');
+      }
+      const method = useGETForHashedQueries ? 'GET' : 'POST';
+      assert.deepEqual(
+        sent.map(({ text }) => text),
+        [false, true, false],
+      );
+      assert.equal(sent[0]?.method, method);
+      assert.equal(sent[2]?.method, method);
+      assert.deepEqual(sent.slice(1).map(({ status }) => status), [200, 200]);
     });
   }
 

@@ -6,7 +6,7 @@ import { specification } from './specification.mjs';
 import { urql } from './urql.mjs';
 
 // What frontends use, in their own words, against the built program.
-const server = await startServer();
+const server = await startServer(['--automatic-persisted-queries']);
 after(() => server.close());
 
 describe('GraphQL over HTTP', { timeout: 120_000 }, () => specification(server));

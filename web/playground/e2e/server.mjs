@@ -26,13 +26,14 @@ function freeAddress() {
 
 /**
  * Starts the built program with a data folder of its own and waits until it serves.
+ * @param {string[]} [options] more flags of dev
  * @returns {Promise<{url: string, close: () => Promise<void>}>}
  */
-export async function startServer() {
+export async function startServer(options = []) {
   const folder = await mkdtemp(join(tmpdir(), 'tradesage-web-'));
   await chmod(folder, 0o755); // PostgreSQL's user must reach the data
   const [listen, metrics] = [await freeAddress(), await freeAddress()];
-  const args = ['dev', '--listen', listen, '--metrics-listen', metrics, '--data', join(folder, 'data')];
+  const args = ['dev', '--listen', listen, '--metrics-listen', metrics, '--data', join(folder, 'data'), ...options];
   const server = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   /** @type {Promise<void>} */

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { createClient } from 'graphql-ws';
-import { startServer } from './server.mjs';
+import { startServer } from '../playground/e2e/server.mjs';
+import { activity, ask, rename, signIn } from './api.mjs';
 
 /** @typedef {import('graphql-ws').Client} Client */
-
-const activity = 'subscription ($after: String) { activityEvents(after: $after) { kind action cursor } }';
-const rename = 'mutation { updateProfile(input: {displayName: "Wilma"}) { user { id } } }';
 
 /** What frontends use: the server must be what this client expects. */
 describe('the client graphql-ws', { timeout: 300_000 }, () => {
@@ -22,27 +20,6 @@ describe('the client graphql-ws', { timeout: 300_000 }, () => {
   after(async () => {
     await server.close();
   });
-
-  /**
-   * @param {string} query
-   * @param {string} [token]
-   */
-  async function ask(query, token) {
-    const response = await fetch(`${server.url}/graphql`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json', ...(token ? { Authorization: `Bearer ${token}` } : {}) },
-      body: JSON.stringify({ query }),
-    });
-    const answer = await response.json();
-    assert.equal(answer.errors, undefined);
-    return answer.data;
-  }
-
-  /** @param {string} email */
-  async function signIn(email) {
-    const { login } = await ask(`mutation { login(input: {email: "${email}", password: "tradesage-dev"}) { accessToken } }`);
-    return login.accessToken;
-  }
 
   /**
    * @param {string} token
@@ -85,21 +62,21 @@ describe('the client graphql-ws', { timeout: 300_000 }, () => {
   }
 
   it('receives events, and goes on after a cursor', async () => {
-    const token = await signIn('owner@acme.test');
+    const token = await signIn(server, 'owner@acme.test');
     const first = connect(token).iterate({ query: activity });
     assert.equal((await next(first)).kind, 'SUBSCRIBED');
-    await ask(rename, token);
+    await ask(server, rename, token);
     const event = await next(first);
     assert.equal(event.action, 'user.update_profile');
     await first.return?.();
-    await ask(rename, token);
+    await ask(server, rename, token);
     const again = connect(token).iterate({ query: activity, variables: { after: event.cursor } });
     assert.equal((await next(again)).kind, 'SUBSCRIBED');
     assert.equal((await next(again)).action, 'user.update_profile');
   });
 
   it('asks, changes and pings on one socket', async () => {
-    const token = await signIn('trader@acme.test');
+    const token = await signIn(server, 'trader@acme.test');
     let connections = 0;
     /** @type {(value?: unknown) => void} */ let answered = () => {};
     const pong = new Promise((resolve) => (answered = resolve));
@@ -128,11 +105,11 @@ describe('the client graphql-ws', { timeout: 300_000 }, () => {
   });
 
   it('does not come back once the sign-in has ended', async () => {
-    const token = await signIn('trader@acme.test');
+    const token = await signIn(server, 'trader@acme.test');
     let connections = 0;
     const client = connect(token, {
       retryAttempts: 5,
-      on: { connecting: () => connections++, connected: () => ask('mutation { logout { revoked } }', token) },
+      on: { connecting: () => connections++, connected: () => ask(server, 'mutation { logout { revoked } }', token) },
     });
     const closed = await failure(client);
     assert.equal(closed.code, 4401);
@@ -140,7 +117,7 @@ describe('the client graphql-ws', { timeout: 300_000 }, () => {
   });
 
   it('hears of the end of the server', async () => {
-    const token = await signIn('owner@acme.test');
+    const token = await signIn(server, 'owner@acme.test');
     const client = connect(token, { retryAttempts: 0 });
     const failed = failure(client);
     const events = client.iterate({ query: activity });
