@@ -54,7 +54,7 @@ func (a *app) automatic() (*automatic.Store, error) {
 		return nil, nil //nolint:nilnil // it is off
 	}
 	options := automatic.Options{
-		TTL: c.AutomaticTTL, PerTenant: c.AutomaticPerTenant, MemoryBytes: uint64(c.AutomaticMemory), //nolint:gosec // validated
+		TTL: c.AutomaticTTL, PerTenant: c.AutomaticPerTenant, MemoryBytes: uint64(c.AutomaticMemory),
 		Logger: a.logger, Metrics: a.registry,
 	}
 	if a.redis != nil {
