@@ -145,7 +145,7 @@ func (r *Router) respond(
 	if err != nil || clean {
 		return answer, err != nil, err
 	}
-	return r.clientResponse(ctx, answer)
+	return r.clientResponse(ctx, op, answer)
 }
 
 // resolve runs an operation and returns its answer as the engine or the subgraph

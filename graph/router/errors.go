@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wundergraph/astjson"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/document"
@@ -40,7 +41,7 @@ func (r *Router) present(ctx context.Context, err error) []clienterr.Error {
 
 // clientResponse rewrites the errors of a finished response for the client. A
 // response without errors is returned as it is.
-func (r *Router) clientResponse(ctx context.Context, response []byte) (_ []byte, failed bool, _ error) {
+func (r *Router) clientResponse(ctx context.Context, op *operation, response []byte) (_ []byte, failed bool, _ error) {
 	if len(response) < len(clienterr.ErrorsFirst) || string(response[:len(clienterr.ErrorsFirst)]) != clienterr.ErrorsFirst {
 		return response, false, nil
 	}
@@ -52,20 +53,31 @@ func (r *Router) clientResponse(ctx context.Context, response []byte) (_ []byte,
 	if data := parsed.Get("data"); data != nil {
 		rest = data.MarshalTo(nil)
 	}
-	out, err := r.withErrors(ctx, parsed.GetArray("errors"), rest)
+	out, err := r.withErrors(ctx, op, parsed.GetArray("errors"), rest)
 	return out, true, err
 }
 
 // withErrors renders a response of data and errors, as the client may see them.
-func (r *Router) withErrors(ctx context.Context, found []*astjson.Value, data []byte) ([]byte, error) {
-	encoded, err := json.Marshal(clienterr.Placed(r.clientErrors(ctx, found), data))
+func (r *Router) withErrors(ctx context.Context, op *operation, found []*astjson.Value, data []byte) ([]byte, error) {
+	encoded, err := json.Marshal(r.placedErrors(ctx, op, found, data))
 	if err != nil {
 		return nil, fault.Internal(err)
 	}
 	return clienterr.Joined(encoded, data), nil
 }
 
-func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []clienterr.Error {
+// placedErrors are the errors of an operation's response as the client may see them.
+func (r *Router) placedErrors(ctx context.Context, op *operation, found []*astjson.Value, data []byte) []clienterr.Error {
+	errs, voids := r.clientErrors(ctx, found)
+	var shape *resolve.Object
+	if op.response != nil {
+		shape = op.response.Data
+	}
+	return clienterr.Placed(errs, data, shape, voids)
+}
+
+// clientErrors reads errors, and where fields had no value that must have one.
+func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) (_ []clienterr.Error, voids []json.RawMessage) {
 	out := make([]clienterr.Error, 0, len(found))
 	var consequences []clienterr.Error
 	for _, e := range found {
@@ -85,7 +97,7 @@ func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []cli
 		// A non-null field without a value is most often the consequence of an error
 		// that is in the list already; alone, it is the subgraph's fault.
 		if x.Code == "" && strings.HasPrefix(message, "Cannot return null for non-nullable") {
-			consequences = append(consequences, masked)
+			consequences, voids = append(consequences, masked), append(voids, masked.Path)
 			continue
 		}
 		if !known {
@@ -95,9 +107,9 @@ func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) []cli
 	}
 	if len(out) == 0 {
 		r.log.ErrorContext(ctx, "subgraph gave no value for a non-null field", "count", len(consequences))
-		return consequences
+		return consequences, voids
 	}
-	return out
+	return out, voids
 }
 
 // clientPath restores the client's aliases in a path.

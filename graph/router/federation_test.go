@@ -2,6 +2,8 @@ package router_test
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/tradesage/tradesage/graph/graphtest"
@@ -36,20 +38,22 @@ func TestOwnSupergraphIsOneGraph(t *testing.T) {
 func TestFederationsShapes(t *testing.T) {
 	t.Parallel()
 	const folder = "testdata/audit"
-	for seed := range uint64(3) {
-		f := newFederated(t, seed, seed%2 == 1, folder, folder)
-		g := graphtest.NewGenerator(seed, f.whole.Schema())
-		g.Depth, g.Width, g.Mutations = 4, 3, true
-		for i := range 200 {
-			ways := []string{"in one process"}
-			if i%4 == 0 {
-				ways = append(ways, "over HTTP")
+	for seed := range uint64(6) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			f := newFederated(t, seed, seed%2 == 1, folder, folder)
+			g := graphtest.NewGenerator(seed, f.whole.Schema())
+			g.Depth, g.Width, g.Mutations = 4, 3, true
+			for i := range 200 {
+				ways := []string{"in one process"}
+				if i%4 == 0 {
+					ways = append(ways, "over HTTP")
+				}
+				if f.agree(t, g.Next(), ways...); t.Failed() {
+					t.Fatalf("operation %d", i)
+				}
 			}
-			f.agree(t, g.Next(), ways...)
-			if t.Failed() {
-				t.Fatalf("seed %d, operation %d", seed, i)
-			}
-		}
+		})
 	}
 }
 
@@ -117,4 +121,24 @@ func TestSelectionsThatMeetAreBounded(t *testing.T) {
 		text = "opinions { on { " + text + " } ... on Question { on { id } } }"
 	}
 	wantError(t, query(f.ways["in one process"], "{ products { "+text+" } }", ""), fault.CodeOperationTooComplex, "overlapping fragments")
+}
+
+// An error is where its null is, also where a list became null by it, and where the
+// same entity is in several places.
+func TestPlacesOfErrors(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	for seed, cases := range map[uint64]map[string]string{
+		5: {`{ scarce { shipping(express: true) } }`: `["scarce",0,"shipping"]`},
+		7: {`{ scarce { label name } }`: `["scarce",0,"name"]`},
+	} {
+		f := newFederated(t, seed, true, folder, folder)
+		for text, path := range cases {
+			o := graphtest.Operation{Text: text}
+			f.agree(t, o, "in one process", "over HTTP")
+			if got := post(f.ways["in one process"], o.Body()).body; !strings.Contains(got, `"path":`+path) {
+				t.Errorf("%s: want an error at %s: %s", text, path, got)
+			}
+		}
+	}
 }

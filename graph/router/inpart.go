@@ -88,7 +88,7 @@ func (r *Router) completed(ctx context.Context, part *operation, refused *rights
 	}
 	var errs []clienterr.Error
 	if len(found) > 0 {
-		for _, e := range clienterr.Placed(r.clientErrors(ctx, found), rest) {
+		for _, e := range r.placedErrors(ctx, part, found, rest) {
 			if !clienterr.Below(e.Path, denied) { // a subgraph has refused it too
 				errs = append(errs, e)
 			}

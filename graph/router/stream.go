@@ -248,14 +248,14 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 		if len(found) == 0 {
 			return nil, fault.Internal(fmt.Errorf("event of %s holds neither data nor errors", op.trigger.subgraph))
 		}
-		return r.withErrors(ctx, found, []byte("null"))
+		return r.withErrors(ctx, part, found, []byte("null"))
 	}
 	var out bytes.Buffer
 	if _, err := r.resolver.ResolveGraphQLResponse(r.resolveContext(ctx, part, variables), part.response, data.MarshalTo(nil), &out); err != nil {
 		return nil, fault.Internal(err)
 	}
 	if len(found) == 0 && part.whole == nil {
-		result, _, err := r.clientResponse(ctx, out.Bytes())
+		result, _, err := r.clientResponse(ctx, part, out.Bytes())
 		return result, err
 	}
 	resolved, err := astjson.ParseBytes(out.Bytes())
@@ -269,7 +269,7 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 	if data := resolved.Get("data"); data != nil {
 		rest = data.MarshalTo(nil)
 	}
-	return r.withErrors(ctx, append(found, resolved.GetArray("errors")...), rest)
+	return r.withErrors(ctx, part, append(found, resolved.GetArray("errors")...), rest)
 }
 
 // admitted is admit for one caller: nil is an anonymous one.
