@@ -22,6 +22,8 @@ type client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	body []byte
+	// status is the last answer's.
+	status int
 }
 
 // answerTimeout bounds a request.
@@ -88,6 +90,9 @@ func (c *client) do(request []byte) ([]byte, error) {
 	}
 	if err := c.readBody(length, chunked); err != nil {
 		return nil, err
+	}
+	if parts := strings.Fields(status); len(parts) > 1 {
+		c.status, _ = strconv.Atoi(parts[1]) // 0 for what is no HTTP
 	}
 	if !strings.HasPrefix(status, "HTTP/1.1 200") {
 		return c.body, fmt.Errorf("%s: %s", status, c.body)

@@ -52,7 +52,7 @@ func (c *config) streams() router.Streams {
 
 // memoryConfig bounds the memory of the process.
 type memoryConfig struct {
-	Garbage int64 `name:"memory-garbage" env:"TRADESAGE_MEMORY_GARBAGE" default:"96" help:"About how much memory may lie about unused between two collections, in MiB, 16 to 65536: more saves CPU time. Where more than twice as much is in use, half of that. GOGC overrides it."`
+	Garbage int64 `name:"memory-garbage" env:"TRADESAGE_MEMORY_GARBAGE" default:"96" help:"About how much memory may lie about unused between two collections, in MiB, 16 to 65536: more saves CPU time. Where more than that is in use, less may, but always a quarter of it. GOGC overrides it."`
 	Limit   int64 `name:"memory-limit" env:"TRADESAGE_MEMORY_LIMIT" default:"0" help:"Soft limit of the process's memory in MiB, at least 64: near it, garbage is collected as often as need be. 0 takes nine tenths of the container's memory, or no limit outside of one. GOMEMLIMIT overrides it."`
 }
 

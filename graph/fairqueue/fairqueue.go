@@ -2,7 +2,7 @@
 // has a cap, and where there are more who want one than slots, tenants take turns.
 //
 // Who finds a free slot pays a lock and no allocation. Waiting is bounded in time
-// and in length. It knows no request.
+// and in length. How many slots there are may change at any time. It knows no request.
 package fairqueue
 
 import (
@@ -14,7 +14,8 @@ import (
 
 // Options bounds a queue. All are at least 1.
 type Options struct {
-	// Slots is how many run at once, PerTenant and PerUser how many of one.
+	// Slots is how many run at once, PerTenant and PerUser how many of one: where
+	// SetSlots leaves fewer, of one fewer in proportion.
 	Slots, PerTenant, PerUser int
 	// TenantWaiting bounds who waits of one tenant, Waiting who waits at all.
 	TenantWaiting, Waiting int
@@ -38,7 +39,9 @@ var (
 type Queue struct {
 	options Options
 
-	mu      sync.Mutex
+	mu    sync.Mutex
+	slots int // in force
+
 	running int
 	waiting int
 	tenants map[ID]*tenant
@@ -53,7 +56,9 @@ type tenant struct {
 	caps    Caps
 	running int
 	users   []user // few at a time
-	waiting []*waiter
+	// first and last are who waits, in the order of their coming.
+	first, last *waiter
+	waiting     int
 }
 
 type user struct {
@@ -62,13 +67,57 @@ type user struct {
 }
 
 type waiter struct {
-	user    ID
-	granted chan struct{}
+	user       ID
+	granted    chan struct{} // takes one without anybody there
+	prev, next *waiter
+	queued     bool
 }
+
+// waiters are used again, so that a wait costs no allocation.
+var waiters = sync.Pool{New: func() any { return &waiter{granted: make(chan struct{}, 1)} }}
 
 // New returns a queue with all slots free.
 func New(o Options) *Queue {
-	return &Queue{options: o, tenants: map[ID]*tenant{}}
+	return &Queue{options: o, slots: o.Slots, tenants: map[ID]*tenant{}}
+}
+
+// SetSlots changes how many run at once to n, between 1 and Options.Slots. Those who
+// run go on.
+func (q *Queue) SetSlots(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.slots = min(max(n, 1), q.options.Slots)
+	q.dispatch()
+}
+
+// scaled is a cap in proportion to the slots in force.
+func (q *Queue) scaled(limit int) int {
+	all := q.options.Slots
+	if q.slots == all {
+		return limit
+	}
+	return max((limit*q.slots+all-1)/all, 1)
+}
+
+// Crowded reports whether Acquire would refuse this tenant now, with ErrCrowded or
+// ErrFull; nil says nothing about a moment later.
+func (q *Queue) Crowded(tenantID ID) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t := q.tenants[tenantID]; t != nil {
+		return q.refusal(t)
+	}
+	return nil
+}
+
+func (q *Queue) refusal(t *tenant) error {
+	switch {
+	case t.waiting >= q.options.TenantWaiting:
+		return ErrCrowded
+	case q.waiting >= q.options.Waiting:
+		return ErrFull
+	}
+	return nil
 }
 
 // Caps bound what runs at once of one tenant and of each of its users. A zero is
@@ -95,46 +144,66 @@ func (q *Queue) Acquire(ctx context.Context, tenantID, userID ID) error {
 // for those of it who wait, too.
 func (q *Queue) AcquireWithin(ctx context.Context, tenantID, userID ID, caps Caps) error {
 	q.mu.Lock()
-	t := q.tenant(tenantID)
-	t.caps = caps.orElse(&q.options)
-	if len(t.waiting) == 0 && q.fits(t, userID) {
-		q.start(t, userID)
+	t, started := q.begin(tenantID, userID, caps)
+	if started {
 		q.mu.Unlock()
 		return nil
 	}
-	switch {
-	case len(t.waiting) >= q.options.TenantWaiting:
+	if err := q.refusal(t); err != nil {
 		q.forget(t)
 		q.mu.Unlock()
-		return ErrCrowded
-	case q.waiting >= q.options.Waiting:
-		q.forget(t)
-		q.mu.Unlock()
-		return ErrFull
+		return err
 	}
-	w := &waiter{user: userID, granted: make(chan struct{})}
-	if len(t.waiting) == 0 {
-		q.line = append(q.line, t)
-	}
-	t.waiting = append(t.waiting, w)
-	q.waiting++
-	q.dispatch() // a user at the cap does not hold up the others of the tenant
-	q.mu.Unlock()
-	return q.wait(ctx, t, w)
+	return q.wait(ctx, t, userID, q.options.MaxWait)
 }
 
-func (q *Queue) wait(ctx context.Context, t *tenant, w *waiter) error {
+// AwaitWithin is AcquireWithin for what may not be refused: it waits until ctx ends,
+// however many wait already. Something else must bound how many that are.
+func (q *Queue) AwaitWithin(ctx context.Context, tenantID, userID ID, caps Caps) error {
+	q.mu.Lock()
+	t, started := q.begin(tenantID, userID, caps)
+	if started {
+		q.mu.Unlock()
+		return nil
+	}
+	return q.wait(ctx, t, userID, 0)
+}
+
+// begin starts the user's operation, if it need not wait; q.mu is held.
+func (q *Queue) begin(tenantID, userID ID, caps Caps) (_ *tenant, started bool) {
+	t := q.tenant(tenantID)
+	t.caps = caps.orElse(&q.options)
+	if t.waiting > 0 || !q.fits(t, userID) {
+		return t, false
+	}
+	q.start(t, userID)
+	return t, true
+}
+
+// wait queues the user; q.mu is held and given back. A patience of 0 has no end.
+func (q *Queue) wait(ctx context.Context, t *tenant, userID ID, patience time.Duration) error {
+	w := waiters.Get().(*waiter)
+	w.user = userID
+	q.queue(t, w)
+	q.dispatch() // a user at the cap does not hold up the others of the tenant
+	q.mu.Unlock()
 	began := time.Now()
-	timer := time.NewTimer(q.options.MaxWait)
-	defer timer.Stop()
+	var late <-chan time.Time
+	if patience > 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		late = timer.C
+	}
 	var err error
 	select {
 	case <-w.granted:
-	case <-timer.C:
+	case <-late:
 		err = q.giveUp(t, w, nil)
 	case <-ctx.Done():
 		err = q.giveUp(t, w, context.Cause(ctx))
 	}
+	w.next, w.prev = nil, nil
+	waiters.Put(w)
 	if err == nil && q.options.Waited != nil {
 		q.options.Waited(time.Since(began))
 	}
@@ -145,21 +214,19 @@ func (q *Queue) wait(ctx context.Context, t *tenant, w *waiter) error {
 func (q *Queue) giveUp(t *tenant, w *waiter, why error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i, other := range t.waiting {
-		if other != w {
-			continue
-		}
-		if why == nil {
-			why = ErrFull
-			if t.capped(w.user) {
-				why = ErrCrowded
-			}
-		}
-		q.unqueue(t, i)
-		q.forget(t)
-		return why
+	if !w.queued {
+		<-w.granted // it is there
+		return nil
 	}
-	return nil
+	if why == nil {
+		why = ErrFull
+		if q.capped(t, w.user) {
+			why = ErrCrowded
+		}
+	}
+	q.unqueue(t, w)
+	q.forget(t)
+	return why
 }
 
 // Release gives a slot back, to who is next.
@@ -184,6 +251,13 @@ func (q *Queue) Release(tenantID, userID ID) {
 	q.forget(t)
 }
 
+// Slots returns how many may run at the moment.
+func (q *Queue) Slots() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.slots
+}
+
 // Count returns how many run and wait.
 func (q *Queue) Count() (running, waiting int) {
 	q.mu.Lock()
@@ -193,20 +267,19 @@ func (q *Queue) Count() (running, waiting int) {
 
 // dispatch starts whom there is room for, one of each tenant in turn.
 func (q *Queue) dispatch() {
-	for skipped := 0; skipped < len(q.line) && q.running < q.options.Slots; {
+	for skipped := 0; skipped < len(q.line) && q.running < q.slots; {
 		t := q.line[0]
-		i := q.next(t)
-		if i < 0 {
+		w := q.next(t)
+		if w == nil {
 			q.turn()
 			skipped++
 			continue
 		}
 		skipped = 0
-		w := t.waiting[i]
 		q.start(t, w.user)
 		q.turn()
-		q.unqueue(t, i)
-		close(w.granted)
+		q.unqueue(t, w)
+		w.granted <- struct{}{}
 	}
 }
 
@@ -221,25 +294,50 @@ func (q *Queue) turn() {
 const maxLook = 64
 
 // next is the waiter of a tenant whose user has the fewest running, the first of
-// equals; -1 if none may start.
-func (q *Queue) next(t *tenant) int {
-	if t.running >= t.caps.Tenant {
-		return -1
+// equals; nil if none may start.
+func (q *Queue) next(t *tenant) *waiter {
+	if t.running >= q.scaled(t.caps.Tenant) {
+		return nil
 	}
-	best, fewest := -1, t.caps.User
-	for i, w := range t.waiting[:min(len(t.waiting), maxLook)] {
+	var best *waiter
+	fewest, looked := q.scaled(t.caps.User), 0
+	for w := t.first; w != nil && looked < maxLook && fewest > 0; w, looked = w.next, looked+1 {
 		if n := t.runningOf(w.user); n < fewest {
-			best, fewest = i, n
+			best, fewest = w, n
 		}
 	}
 	return best
 }
 
+// queue adds a waiter, and its tenant to the line with the first one.
+func (q *Queue) queue(t *tenant, w *waiter) {
+	if t.last == nil {
+		t.first = w
+		q.line = append(q.line, t)
+	} else {
+		t.last.next, w.prev = w, t.last
+	}
+	t.last, w.queued = w, true
+	t.waiting++
+	q.waiting++
+}
+
 // unqueue removes a waiter, and its tenant from the line with the last one.
-func (q *Queue) unqueue(t *tenant, i int) {
-	t.waiting = append(t.waiting[:i], t.waiting[i+1:]...)
+func (q *Queue) unqueue(t *tenant, w *waiter) {
+	if w.prev == nil {
+		t.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		t.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.queued = false
+	t.waiting--
 	q.waiting--
-	if len(t.waiting) > 0 {
+	if t.waiting > 0 {
 		return
 	}
 	for at, other := range q.line {
@@ -251,11 +349,11 @@ func (q *Queue) unqueue(t *tenant, i int) {
 }
 
 func (q *Queue) fits(t *tenant, userID ID) bool {
-	return q.running < q.options.Slots && !t.capped(userID)
+	return q.running < q.slots && !q.capped(t, userID)
 }
 
-func (t *tenant) capped(userID ID) bool {
-	return t.running >= t.caps.Tenant || t.runningOf(userID) >= t.caps.User
+func (q *Queue) capped(t *tenant, userID ID) bool {
+	return t.running >= q.scaled(t.caps.Tenant) || t.runningOf(userID) >= q.scaled(t.caps.User)
 }
 
 func (q *Queue) start(t *tenant, userID ID) {
@@ -299,7 +397,7 @@ func (q *Queue) tenant(id ID) *tenant {
 
 // forget drops a tenant of whom nobody runs or waits.
 func (q *Queue) forget(t *tenant) {
-	if t.running > 0 || len(t.waiting) > 0 || q.tenants[t.id] != t {
+	if t.running > 0 || t.waiting > 0 || q.tenants[t.id] != t {
 		return
 	}
 	delete(q.tenants, t.id)

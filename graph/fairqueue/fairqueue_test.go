@@ -251,3 +251,93 @@ func BenchmarkFree(b *testing.B) {
 		q.Release(id(1), id(2))
 	}
 }
+
+// Fewer slots hold for who comes next; more let in who waits.
+func TestSlotsChange(t *testing.T) {
+	t.Parallel()
+	q := fairqueue.New(options())
+	q.SetSlots(2) // of a tenant two, of a user one
+	runs(t, q, 1, 1)
+	second := waits(t, q, t.Context(), 1, 1)
+	runs(t, q, 2, 1)
+	third := waits(t, q, t.Context(), 3, 1)
+	q.SetSlots(100) // 4 are the most
+	for _, done := range []<-chan error{second, third} {
+		if err := ended(t, done); err != nil {
+			t.Error(err)
+		}
+	}
+	if q.Slots() != 4 {
+		t.Errorf("%d slots", q.Slots())
+	}
+	q.SetSlots(0)
+	for range 2 {
+		q.Release(id(1), id(1))
+	}
+	last := waits(t, q, t.Context(), 4, 1) // two run, of one
+	q.Release(id(2), id(1))
+	q.Release(id(3), id(1))
+	if err := ended(t, last); err != nil {
+		t.Error(err)
+	}
+	if running, waiting := q.Count(); running != 1 || waiting != 0 {
+		t.Errorf("%d run, %d wait", running, waiting)
+	}
+}
+
+// Who may not be refused waits beside any number of others, until a slot is free or
+// the wait is given up.
+func TestAwaitIsNotRefused(t *testing.T) {
+	t.Parallel()
+	o := options()
+	o.Slots, o.PerTenant, o.PerUser, o.TenantWaiting, o.Waiting, o.MaxWait = 1, 1, 1, 1, 1, time.Nanosecond
+	q := fairqueue.New(o)
+	if err := q.Crowded(id(1)); err != nil {
+		t.Error(err)
+	}
+	runs(t, q, 1, 1)
+	awaits := func(ctx context.Context) <-chan error {
+		_, before := q.Count()
+		done := make(chan error, 1)
+		go func() { done <- q.AwaitWithin(ctx, id(1), id(1), fairqueue.Caps{}) }()
+		awaitWaiting(t, q, before+1)
+		return done
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	first, second, third := awaits(t.Context()), awaits(ctx), awaits(t.Context())
+	for _, tenant := range []byte{1, 2} {
+		want := map[byte]error{1: fairqueue.ErrCrowded, 2: fairqueue.ErrFull}[tenant]
+		if err := q.Acquire(t.Context(), id(tenant), id(1)); !errors.Is(err, want) {
+			t.Errorf("tenant %d: %v, want %v", tenant, err, want)
+		}
+	}
+	if err := q.Crowded(id(1)); !errors.Is(err, fairqueue.ErrCrowded) {
+		t.Error(err)
+	}
+	cancel()
+	if err := ended(t, second); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	for _, done := range []<-chan error{first, third} {
+		q.Release(id(1), id(1))
+		if err := ended(t, done); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func awaitWaiting(t *testing.T, q *fairqueue.Queue, wanted int) {
+	t.Helper()
+	deadline, tick := time.After(30*time.Second), time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, waiting := q.Count(); waiting == wanted {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("%d do not wait", wanted)
+		case <-tick.C:
+		}
+	}
+}

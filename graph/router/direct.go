@@ -129,11 +129,6 @@ func sameValue(doc *ast.Document, field int, value resolve.Node) bool {
 func (r *Router) respond(
 	ctx context.Context, op *operation, variables *astjson.Value, out *bytes.Buffer,
 ) (response []byte, failed bool, _ error) {
-	mine, err := r.enter(ctx)
-	if err != nil {
-		return nil, true, err
-	}
-	defer r.leave(mine)
 	refused, err := r.refused(ctx, op)
 	if err != nil {
 		return nil, true, err

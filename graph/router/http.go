@@ -55,6 +55,8 @@ type exchange struct {
 	stream bool
 	// get is whether the request is a GET, which runs queries only.
 	get bool
+	// slot is held from before the operation is parsed until its answer is ready.
+	slot slot
 }
 
 // ServeHTTP answers GraphQL over WebSocket (graphql-transport-ws), over
@@ -115,11 +117,24 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 	defer putBuffer(body)
 	x.router.countClient(ctx)
 	class := x.router.classOf(ctx)
-	if err := x.router.knownDenied(ctx, class); err != nil {
+	if err = x.router.knownDenied(ctx, class); err == nil {
+		err = x.router.crowded(ctx, class)
+	}
+	if err != nil {
 		x.refuseOperation(ctx, err)
 		return
 	}
-	parsed, status, err := x.readRequest(req, class, body)
+	text, status, err := x.readText(req, class, body)
+	var parsed request
+	if err == nil { // a client that is slow to send holds nothing
+		if err := x.slot.enter(ctx, x.router, class); err != nil {
+			x.refuseOperation(ctx, err)
+			return
+		}
+		defer x.slot.leave()
+		parsed, err = parseRequest(text)
+		status = http.StatusBadRequest
+	}
 	if err != nil {
 		class.count(err)
 		if _, limited := x.router.take(ctx, class, nil, 0, nil); limited != nil {
@@ -185,27 +200,19 @@ func (x *exchange) checkHeaders(h http.Header) (status int, _ error) {
 	return http.StatusOK, nil
 }
 
-// readRequest reads a request from the body or, of a GET, from the URL. What it
-// returns points into the buffer.
-func (x *exchange) readRequest(req *http.Request, class *class, buffer *bytes.Buffer) (_ request, status int, _ error) {
-	var text []byte
-	if x.get {
-		if int64(len(req.URL.RawQuery)) > class.Limits.MaxBodyBytes {
-			class.refused("body")
-			return request{}, http.StatusRequestURITooLong, fault.InvalidInput("", "the URL is too long: send the operation with POST")
-		}
-		var err error
-		if text, err = readURL(req.URL.RawQuery); err != nil {
-			return request{}, http.StatusBadRequest, err
-		}
-	} else {
-		if status, err := x.readBody(req, class, buffer); err != nil {
-			return request{}, status, err
-		}
-		text = buffer.Bytes()
+// readText reads a request's text from the body or, of a GET, from the URL. What it
+// returns may point into the buffer.
+func (x *exchange) readText(req *http.Request, class *class, buffer *bytes.Buffer) (text []byte, status int, _ error) {
+	if !x.get {
+		status, err := x.readBody(req, class, buffer)
+		return buffer.Bytes(), status, err
 	}
-	parsed, err := parseRequest(text)
-	return parsed, http.StatusBadRequest, err
+	if int64(len(req.URL.RawQuery)) > class.Limits.MaxBodyBytes {
+		class.refused("body")
+		return nil, http.StatusRequestURITooLong, fault.InvalidInput("", "the URL is too long: send the operation with POST")
+	}
+	text, err := readURL(req.URL.RawQuery)
+	return text, http.StatusBadRequest, err
 }
 
 func (x *exchange) readBody(req *http.Request, class *class, into *bytes.Buffer) (status int, _ error) {
@@ -239,6 +246,9 @@ func (x *exchange) run(ctx context.Context, class *class, request request) {
 			x.refuse(ctx, http.StatusMethodNotAllowed, outcomeInvalid, fault.InvalidInput("query", "only queries are served by GET; send it with POST"))
 			return
 		}
+	}
+	if err == nil {
+		err = x.slot.suit(ctx, r, class, op)
 	}
 	if err != nil {
 		x.refuseOperation(ctx, err)
@@ -343,6 +353,7 @@ func (r *Router) errorsOnly(ctx context.Context, err error) []byte {
 }
 
 func (x *exchange) write(ctx context.Context, status int, outcome string, body []byte) {
+	x.slot.leave() // before a client that is slow to read
 	x.ended(ctx, outcome)
 	header := x.w.Header()
 	header["Content-Type"] = contentTypes[x.media]

@@ -21,6 +21,7 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/variablesvalidation"
 
 	"github.com/tradesage/tradesage/graph/cost"
+	"github.com/tradesage/tradesage/graph/pace"
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/document"
 	"github.com/tradesage/tradesage/graph/router/internal/inputs"
@@ -43,7 +44,8 @@ type entry struct {
 	weight     uint32
 }
 
-// operation is ready to run. It is shared by all requests and never changes.
+// operation is ready to run. It is shared by all requests and, but for task,
+// never changes.
 type operation struct {
 	kind      ast.OperationType
 	response  *resolve.GraphQLResponse
@@ -71,6 +73,8 @@ type operation struct {
 	whole *ast.Document
 	// limited are the fields with rates of their own.
 	limited []limitedField
+	// task learns how long it takes.
+	task pace.Task
 }
 
 // toolkit holds the engine's stateful, reusable parts; one goroutine at a time.

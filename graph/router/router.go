@@ -21,6 +21,7 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
 	"github.com/tradesage/tradesage/graph/fairqueue"
+	"github.com/tradesage/tradesage/graph/pace"
 	"github.com/tradesage/tradesage/graph/persisted"
 	"github.com/tradesage/tradesage/graph/persisted/automatic"
 	"github.com/tradesage/tradesage/graph/upstream"
@@ -167,8 +168,10 @@ type Router struct {
 	current atomic.Pointer[generation]
 	// reloading is held while another one takes its place.
 	reloading sync.Mutex
-	// slots are taken by what runs.
-	slots *fairqueue.Queue
+	// slots are taken by what runs, secrets by what checks a secret.
+	slots, secrets *fairqueue.Queue
+	// pace is nil where the slots stay as many.
+	pace *pace.Pace
 	// manifest holds the persisted operations.
 	manifest atomic.Pointer[persisted.Manifest]
 	// known are the programs that are told apart.
@@ -209,9 +212,8 @@ func New(ctx context.Context, options Options) (*Router, error) {
 		return nil, err
 	}
 	r.knowClients(nil)
-	r.slots = fairqueue.New(options.Concurrency.options(options.MaxConcurrent, func(d time.Duration) { r.metrics.waited.Observe(d.Seconds()) }))
-	if err := r.metrics.registerSlots(options.Metrics, r.slots); err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
+	if err := r.openSlots(ctx, options.Metrics); err != nil {
+		return nil, err
 	}
 	r.widest = newClass(Class{Name: "default", Limits: r.limits, Rates: &Rates{}}, r.metrics)
 	if err := r.metrics.register(options.Metrics); err != nil {
@@ -229,7 +231,7 @@ func New(ctx context.Context, options Options) (*Router, error) {
 	r.current.Store(first)
 	r.metrics.loaded.SetToCurrentTime()
 	r.resolver = resolve.New(ctx, resolve.ResolverOptions{
-		MaxConcurrency:               options.MaxConcurrent,
+		MaxConcurrency:               2 * options.MaxConcurrent, // both kinds of slots: the engine's own queue knows no tenants
 		PropagateSubgraphErrors:      true,
 		SubgraphErrorPropagationMode: resolve.SubgraphErrorPropagationModePassThrough,
 		RewriteSubgraphErrorPaths:    true,

@@ -65,8 +65,12 @@ func (x *exchange) serveStream(ctx context.Context, op *operation, variables *as
 	beating.Go(func() { r.keepAlive(ctx, s, out) })
 	admit := func(ctx context.Context) (context.Context, error) { return r.admitted(ctx, caller) }
 	if op.trigger == nil {
-		err = r.once(ctx, op, variables, admit, out.Next)
+		err = r.once(ctx, op, variables, admit, func(result []byte) error {
+			x.slot.leave() // before a client that is slow to read
+			return out.Next(result)
+		})
 	} else {
+		x.slot.leave()
 		ended := make(chan error, 1)
 		begun := &stream{router: r, again: again, admit: admit, send: out.Next}
 		begun.begin(ctx, op, variables, func(err error) { ended <- err })

@@ -3,18 +3,28 @@ package router
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
 	"github.com/tradesage/tradesage/graph/fairqueue"
+	"github.com/tradesage/tradesage/graph/pace"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
 
 // Concurrency bounds what runs at once, beside Options.MaxConcurrent. A zero means
-// the default. Of subscriptions only the operation that starts one counts.
+// the default. An operation runs from before its text is read until its answer is
+// ready; of a subscription its start counts, and each event by itself. Operations
+// that check a secret have as many slots again, for themselves: they wait for each
+// other's hashes, and nobody else should.
 type Concurrency struct {
+	// Least is how many of Options.MaxConcurrent are left while operations take much
+	// longer than alone: waiting for a turn is fairer than waiting for a core or a
+	// connection. By default they are as many at all times.
+	Least int
 	// Tenant and User bound the operations of one tenant and of one user, by default
 	// as many as run at all. Who is not signed in counts by the address, as a tenant
 	// of one user.
@@ -48,49 +58,146 @@ func (c Concurrency) options(slots int, waited func(time.Duration)) fairqueue.Op
 }
 
 // share is whose slot an operation takes.
-type share struct{ tenant, user fairqueue.ID }
+type share struct {
+	tenant, user fairqueue.ID
+	caps         fairqueue.Caps
+}
+
+func (r *Router) shareOf(ctx context.Context) (s share) {
+	caller, err := identity.FromContext(ctx)
+	if err != nil {
+		s.tenant = fairqueue.ID(addressID(ctx))
+		s.user = s.tenant
+		return s
+	}
+	s.tenant, s.user = fairqueue.ID(caller.Tenant.ID()), fairqueue.ID(caller.Subject)
+	if of := r.options.Concurrency.Of; of != nil {
+		s.caps.Tenant, s.caps.User = of(caller)
+	}
+	return s
+}
+
+// slot is what one operation holds; the zero value holds nothing. One goroutine uses
+// it at a time.
+type slot struct {
+	of *fairqueue.Queue // nil while nothing is held
+	share
+	// pace is told how long an operation takes, once it is known; nil is not.
+	pace  *pace.Pace
+	task  *pace.Task
+	since time.Time
+}
 
 // enter waits for a slot for the caller of ctx. It fails with RATE_LIMITED where
 // the tenant or user has too many, and with UNAVAILABLE where all have.
-func (r *Router) enter(ctx context.Context) (share, error) {
-	var s share
-	var caps fairqueue.Caps
-	if caller, err := identity.FromContext(ctx); err == nil {
-		s = share{fairqueue.ID(caller.Tenant.ID()), fairqueue.ID(caller.Subject)}
-		if of := r.options.Concurrency.Of; of != nil {
-			caps.Tenant, caps.User = of(caller)
-		}
-	} else {
-		address := fairqueue.ID(addressID(ctx))
-		s = share{address, address}
+func (s *slot) enter(ctx context.Context, r *Router, class *class) error {
+	s.share = r.shareOf(ctx)
+	return s.take(ctx, r.slots, class)
+}
+
+func (s *slot) take(ctx context.Context, of *fairqueue.Queue, class *class) error {
+	if err := of.AcquireWithin(ctx, s.tenant, s.user, s.caps); err != nil {
+		return class.crowded(err)
 	}
-	err := r.slots.AcquireWithin(ctx, s.tenant, s.user, caps)
+	s.of, s.since = of, time.Now()
+	return nil
+}
+
+// suit notes what the slot is for and changes it for the kind that this needs. It
+// fails like enter.
+func (s *slot) suit(ctx context.Context, r *Router, class *class, op *operation) error {
+	if op.trigger == nil {
+		s.pace, s.task = r.pace, &op.task
+	}
+	if op.kind != ast.OperationTypeMutation || !op.size.ChecksSecrets() || s.of != r.slots {
+		return nil
+	}
+	s.pace = nil
+	s.leave()
+	return s.take(ctx, r.secrets, class)
+}
+
+// leave gives back what is held.
+func (s *slot) leave() {
+	if s.of != nil {
+		s.of.Release(s.tenant, s.user)
+		s.of = nil
+		if s.pace != nil {
+			s.pace.Ran(s.task, time.Since(s.since))
+		}
+	}
+}
+
+// crowded refuses a request that enter would refuse, before anything of it is read.
+func (r *Router) crowded(ctx context.Context, class *class) error {
+	if err := r.slots.Crowded(r.shareOf(ctx).tenant); err != nil {
+		return class.crowded(err)
+	}
+	return nil
+}
+
+// await takes a slot for an event, which is never refused: connections bound how
+// many there are. It fails when ctx ends.
+func (s *slot) await(ctx context.Context, r *Router) error {
+	s.share = r.shareOf(ctx)
+	if err := r.slots.AwaitWithin(ctx, s.tenant, s.user, s.caps); err != nil {
+		return err
+	}
+	s.of = r.slots
+	return nil
+}
+
+// crowded is the answer to who got no slot.
+func (c *class) crowded(err error) error {
 	switch {
-	case err == nil:
-		return s, nil
 	case errors.Is(err, fairqueue.ErrCrowded):
-		r.classOf(ctx).refused("concurrency")
-		return s, fault.RateLimited("too many operations run at once for this tenant or user; try again", time.Second)
+		c.refused("concurrency")
+		return fault.RateLimited("too many operations run at once for this tenant or user; try again", time.Second)
 	case errors.Is(err, fairqueue.ErrFull):
-		r.classOf(ctx).refused("concurrency")
+		c.refused("concurrency")
 	}
 	full := fault.Unavailable("too many operations run at once; try again")
 	full.RetryAfter = time.Second
-	return s, full.Because(err)
+	return full.Because(err)
 }
 
-func (r *Router) leave(s share) { r.slots.Release(s.tenant, s.user) }
+// openSlots makes the queues; ctx ends what paces them.
+func (r *Router) openSlots(ctx context.Context, registry prometheus.Registerer) error {
+	most, waited := r.options.MaxConcurrent, func(d time.Duration) { r.metrics.waited.Observe(d.Seconds()) }
+	queue := r.options.Concurrency.options(most, waited)
+	r.slots, r.secrets = fairqueue.New(queue), fairqueue.New(queue)
+	if least := r.options.Concurrency.Least; least > 0 && least < most {
+		r.pace = pace.New(pace.Options{
+			Least: least, Most: most, Set: r.slots.SetSlots,
+			Waiting: func() int { _, waiting := r.slots.Count(); return waiting },
+		})
+		go r.pace.Run(ctx)
+	}
+	if err := r.metrics.registerSlots(registry, r.slots, r.secrets); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
 
-func (m *metrics) registerSlots(registry prometheus.Registerer, q *fairqueue.Queue) error {
+func (m *metrics) registerSlots(registry prometheus.Registerer, queues ...*fairqueue.Queue) error {
 	if registry == nil {
 		return nil
 	}
-	gauge := func(name, help string, value func() float64) error {
-		return registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	gauge := func(name, help string, value func(*fairqueue.Queue) int) error {
+		return registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			sum := 0
+			for _, q := range queues {
+				sum += value(q)
+			}
+			return float64(sum)
+		}))
 	}
 	return errors.Join(
-		gauge("tradesage_router_running", "Operations that run.", func() float64 { n, _ := q.Count(); return float64(n) }),
-		gauge("tradesage_router_waiting", "Operations that wait for a slot.", func() float64 { _, n := q.Count(); return float64(n) }),
+		gauge("tradesage_router_running", "Operations that run.", func(q *fairqueue.Queue) int { n, _ := q.Count(); return n }),
+		gauge("tradesage_router_waiting", "Operations that wait for a slot.", func(q *fairqueue.Queue) int { _, n := q.Count(); return n }),
+		registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tradesage_router_slots", Help: "Operations that may run at once at the moment, but for those that check a secret.",
+		}, func() float64 { return float64(queues[0].Slots()) })),
 		registry.Register(m.waited),
 	)
 }

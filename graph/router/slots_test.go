@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"sync"
 	"testing"
@@ -59,6 +60,143 @@ func TestATenantAtItsCap(t *testing.T) {
 	}
 	close(hold)
 	all.Wait()
+}
+
+// Beyond what may wait a request is refused before anything of it is read.
+func TestACrowdedTenantIsNotRead(t *testing.T) {
+	t.Parallel()
+	hold, began := make(chan struct{}), make(chan struct{}, 1)
+	r := newRated(t, func(o *router.Options) {
+		o.MaxConcurrent = 4
+		o.Concurrency = router.Concurrency{Tenant: 1, TenantWaiting: 1, MaxWait: time.Minute}
+	})
+	r.holdTouch(began, hold)
+	release := sync.OnceFunc(func() { close(hold) })
+	defer release()
+	var all sync.WaitGroup
+	for range 2 { // one runs, one waits
+		all.Go(func() {
+			if got := r.ask(t, `{"query":"mutation { touch }"}`, "ada@one", ""); got.status != http.StatusOK {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+	<-began
+	r.awaitMetric(t, "tradesage_router_waiting", 1)
+	got := r.ask(t, "no JSON", "bob@one", "")
+	wantError(t, got, fault.CodeRateLimited, "too many operations run at once")
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" {
+		t.Errorf("%d %v", got.status, got.header)
+	}
+	release()
+	all.Wait()
+}
+
+// A client that is slow to send its body holds up nobody.
+func TestASlowBodyHoldsNoSlot(t *testing.T) {
+	t.Parallel()
+	r := newRated(t, func(o *router.Options) { o.MaxConcurrent = 1 })
+	body, send := io.Pipe()
+	var slow sync.WaitGroup
+	slow.Go(func() {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.server.URL, body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "ada@one")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("at last: %d", resp.StatusCode)
+		}
+	})
+	if _, err := io.WriteString(send, smallBody[:10]); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.ask(t, smallBody, "bob@one", ""); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if _, err := io.WriteString(send, smallBody[10:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := send.Close(); err != nil {
+		t.Fatal(err)
+	}
+	slow.Wait()
+}
+
+// Who waits for a secret to be checked takes no slot from others.
+func TestSecretsHaveSlotsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	hold, began := make(chan struct{}), make(chan struct{}, 1)
+	r := newRated(t, func(o *router.Options) {
+		o.MaxConcurrent = 1
+		o.Limits.Guarded = []string{"touch"}
+	})
+	r.holdTouch(began, hold)
+	release := sync.OnceFunc(func() { close(hold) })
+	defer release()
+	var all sync.WaitGroup
+	for _, who := range []string{"ada@one", "cyd@two"} {
+		all.Go(func() {
+			if got := r.ask(t, `{"query":"mutation { touch }"}`, who, ""); got.status != http.StatusOK {
+				t.Errorf("%s: %d %s", who, got.status, got.body)
+			}
+		})
+	}
+	<-began
+	r.awaitMetric(t, "tradesage_router_waiting", 1)
+	if got := r.ask(t, smallBody, "bob@one", ""); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	release()
+	all.Wait()
+}
+
+// Slots are as many as Concurrency.Least and Options.MaxConcurrent say.
+func TestSlotsAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRated(t, func(o *router.Options) {
+		o.MaxConcurrent = 64
+		o.Concurrency.Least = 2
+	})
+	if slots := metric(t, r.registry, "tradesage_router_slots", ""); slots < 2 || slots > 64 {
+		t.Errorf("%v slots", slots)
+	}
+	if got := r.ask(t, smallBody, "bob@one", ""); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// holdTouch lets the mutation touch wait for hold.
+func (r *rated) holdTouch(began chan<- struct{}, hold <-chan struct{}) {
+	r.users.fields["Mutation.touch"] = func(context.Context, object, object) (any, error) {
+		select {
+		case began <- struct{}{}:
+		default:
+		}
+		<-hold
+		return 1, nil
+	}
+}
+
+func (r *rated) awaitMetric(t *testing.T, name string, wanted float64) {
+	t.Helper()
+	deadline, tick := time.After(30*time.Second), time.NewTicker(2*time.Millisecond)
+	defer tick.Stop()
+	for metric(t, r.registry, name, "") != wanted {
+		select {
+		case <-deadline:
+			t.Fatalf("%s is never %v", name, wanted)
+		case <-tick.C:
+		}
+	}
 }
 
 // The caps of a caller can be told for each.

@@ -111,7 +111,7 @@ func (s *socket) serve(conn *websocket.Conn, wire net.Conn) {
 	defer s.finish() // whoever waits for all clients waits for what they run, too
 	defer func() {
 		if p := recover(); p != nil {
-			r.log.ErrorContext(s.ctx, "panic in a WebSocket", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.panicked(p)
 		}
 	}()
 	s.mu.Lock()
@@ -324,11 +324,32 @@ func (s *socket) read() {
 		if s.running.Err() != nil {
 			continue // until the client has answered the end
 		}
-		var m message
-		if kind != websocket.MessageText || json.Unmarshal(text, &m) != nil {
-			s.close(closeBadRequest, "a message must be a JSON object")
-			continue
-		}
-		s.handle(m)
+		// Aside: the stack that this takes would stay with the goroutine that reads.
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.take(kind, text)
+		}()
+		<-done
 	}
+}
+
+// take does what one message asks for.
+func (s *socket) take(kind websocket.MessageType, text []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked(p)
+			_ = s.conn.CloseNow() // which ends the reading
+		}
+	}()
+	var m message
+	if kind != websocket.MessageText || json.Unmarshal(text, &m) != nil {
+		s.close(closeBadRequest, "a message must be a JSON object")
+		return
+	}
+	s.handle(m)
+}
+
+func (s *socket) panicked(p any) {
+	s.router.log.ErrorContext(s.ctx, "panic in a WebSocket", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 }

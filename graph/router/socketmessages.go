@@ -177,30 +177,46 @@ func (s *socket) complete(id string) {
 func (o *socketOperation) run(ctx context.Context, payload []byte) {
 	ctx, span := telemetry.Span(ctx, "operation")
 	var op *operation
-	done := func(err error) { o.finish(ctx, span, op, err) }
+	var held slot
+	done := func(err error) {
+		held.leave() // before a client that is slow to read
+		o.finish(ctx, span, op, err)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			done(fault.Internal(fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
 		}
 	}()
+	r := o.socket.router
+	asking := o.socket.asking(ctx)
+	class := r.classOf(asking)
+	if err := held.enter(asking, r, class); err != nil {
+		done(err)
+		return
+	}
 	request, err := parseRequest(payload)
 	if err != nil {
 		done(err)
 		return
 	}
-	r := o.socket.router
 	var variables *astjson.Value
-	asking := o.socket.asking(ctx)
 	r.countClient(asking)
-	if op, variables, _, err = r.bind(asking, r.classOf(asking), &request); err != nil {
+	if op, variables, _, err = r.bind(asking, class, &request); err == nil {
+		err = held.suit(asking, r, class, op)
+	}
+	if err != nil {
 		done(err)
 		return
 	}
-	send := func(result []byte) error { return o.send(messageNext, result) }
+	send := func(result []byte) error {
+		held.leave() // likewise
+		return o.send(messageNext, result)
+	}
 	if op.trigger == nil {
 		done(r.once(ctx, op, variables, o.socket.admit, send))
 		return
 	}
+	held.leave()
 	s := &stream{router: r, again: r.rebinding(op, request), admit: o.socket.admit, send: send}
 	o.stream.Store(s)
 	s.begin(ctx, op, variables, done)

@@ -133,36 +133,46 @@ func (s *stream) begin(ctx context.Context, op *operation, variables *astjson.Va
 
 // run is begin for a subscription that is planned.
 func (s *stream) run(ctx context.Context, on *course, done func(error)) {
-	for {
-		first, err := s.admit(ctx)
-		if err == nil {
-			_, err = s.router.admittedTo(first, on.op)
-		}
-		if err != nil {
-			done(err)
-			return
-		}
-		if key, ok := on.sharedBy(first); ok {
-			s.router.feeds.join(ctx, first, key, on, s, func(err error) {
-				var moved *movedError
-				if errors.As(err, &moved) && ctx.Err() == nil {
-					go s.run(ctx, moved.to, done) // it may have a source of its own there
-					return
-				}
-				done(err)
-			})
-			return
-		}
-		err = s.router.follow(first, on, s.again, func(c *course, raw []byte) error {
-			return s.show(ctx, c, &event{raw: raw})
-		})
-		var moved *movedError
-		if ctx.Err() != nil || !errors.As(err, &moved) {
-			done(err)
-			return
-		}
-		on = moved.to
+	first, err := s.admit(ctx)
+	if err == nil {
+		_, err = s.router.admittedTo(first, on.op)
 	}
+	if err != nil {
+		done(err)
+		return
+	}
+	key, shares := on.sharedBy(first)
+	if !shares {
+		// What came here has needed a large stack; what waits for events needs none.
+		go s.alone(ctx, first, on, done)
+		return
+	}
+	s.router.feeds.join(ctx, first, key, on, s, func(err error) {
+		var moved *movedError
+		if errors.As(err, &moved) && ctx.Err() == nil {
+			go s.run(ctx, moved.to, done) // it may have a source of its own there
+			return
+		}
+		done(err)
+	})
+}
+
+// alone is run for a subscription with a source of its own.
+func (s *stream) alone(ctx, first context.Context, on *course, done func(error)) {
+	defer func() {
+		if p := recover(); p != nil {
+			done(fault.Internal(fmt.Errorf("panic in a subscription: %v\n%s", p, debug.Stack())))
+		}
+	}()
+	err := s.router.follow(first, on, s.again, func(c *course, raw []byte) error {
+		return s.show(ctx, c, &event{raw: raw})
+	})
+	var moved *movedError
+	if ctx.Err() != nil || !errors.As(err, &moved) {
+		done(err)
+		return
+	}
+	s.run(ctx, moved.to, done)
 }
 
 // show brings one event to the client, as the caller whom it has now.
@@ -228,6 +238,11 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 			err = fault.Internal(fmt.Errorf("panic while resolving an event: %v\n%s", p, debug.Stack()))
 		}
 	}()
+	var held slot
+	if err := held.await(ctx, r); err != nil {
+		return nil, err
+	}
+	defer held.leave()
 	refused, err := r.admittedTo(ctx, op)
 	if err != nil {
 		return nil, err

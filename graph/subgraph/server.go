@@ -19,6 +19,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/tradesage/tradesage/graph/crew"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/permission"
@@ -63,6 +64,7 @@ type Server struct {
 	entities []string // the types that are resolved by key
 	options  Options
 	log      *slog.Logger
+	events   crew.Crew       // renders and delivers the events of subscriptions
 	ending   context.Context // ends with EndStreams
 	end      context.CancelFunc
 }

@@ -33,59 +33,85 @@ type Stream[T any] interface {
 // Channel is how a resolver of a subscription returns its stream, or the error of
 // making it. An error of the stream's later on ends the subscription and is shown
 // to the client; a panic likewise, as INTERNAL.
+//
+// The stream is read by whoever runs the subscription: a goroutine for each would
+// double what many subscribers take.
 func Channel[T any](ctx context.Context, stream Stream[T], err error) (<-chan *T, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make(chan *T)
-	ended := func(err error) {
-		if end, ok := ctx.Value(endingKey{}).(*ending); ok && ctx.Err() == nil {
-			end.set(err)
-		}
+	p, ok := ctx.Value(pumpKey{}).(*pump)
+	if !ok || p.advance != nil {
+		stream.Close()
+		return nil, fault.Internal(errors.New("a stream outside of a subscription of one field"))
 	}
-	go func() {
-		defer close(out)
-		defer stream.Close()
-		defer func() {
-			if p := recover(); p != nil { // else it would end the process
-				ended(fault.Internal(fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
-			}
-		}()
-		for {
-			event, err := stream.Next(ctx)
-			if err != nil {
-				ended(err)
-				return
-			}
-			select {
-			case out <- event:
-			case <-ctx.Done():
-				return
-			}
+	out := make(chan *T, 1)
+	p.advance = func(ctx context.Context) error {
+		event, err := stream.Next(ctx)
+		if err == nil {
+			out <- event // there is room: the one before has been taken
 		}
-	}()
+		return err
+	}
+	p.end = stream.Close
 	return out, nil
 }
 
-type endingKey struct{}
+type pumpKey struct{}
 
-// ending is why a subscription ended, if not by itself.
-type ending struct {
-	mu  sync.Mutex
-	err error
+// pump fills the channel of a subscription's resolver.
+type pump struct {
+	// advance waits for one event; nil where no stream has begun.
+	advance func(context.Context) error
+	end     func()
 }
 
-func (e *ending) set(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.err = err
+// wait fills in one event. It fails with what ended the stream.
+func (p *pump) wait(ctx context.Context) (err error) {
+	if p.advance == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil { // else it would end the process
+			err = fault.Internal(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return p.advance(ctx)
 }
 
-func (e *ending) get() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.err
+func (p *pump) close() {
+	if p.end != nil {
+		p.end()
+	}
 }
+
+// aside runs f on a goroutine that has run other things before and waits for its
+// end: the stack that f needs is then no part of a goroutine that waits for hours.
+// A panic of f's is the caller's.
+func aside(run func(func()), f func()) {
+	var panicked any
+	var trace []byte
+	done := make(chan struct{})
+	run(func() {
+		defer close(done)
+		defer func() {
+			if panicked = recover(); panicked != nil {
+				trace = debug.Stack()
+			}
+		}()
+		f()
+	})
+	<-done
+	if panicked != nil {
+		panic(fmt.Sprintf("%v\n%s", panicked, trace))
+	}
+}
+
+// task is a crew.Task.
+type task func()
+
+// Run implements crew.Task.
+func (t task) Run() { t() }
 
 // Subscribe runs a subscription and hands each response, a whole one as JSON with
 // its errors, to deliver, until the subscription ends, ctx ends or deliver fails.
@@ -104,34 +130,60 @@ func (s *Server) subscribe(ctx context.Context, params *graphql.RawParams, maxFi
 	// What the resolvers started ends with this call.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var (
+		err  error
+		next graphql.ResponseHandler
+		from = &pump{}
+	)
+	defer from.close()
+	aside(func(f func()) { go f() }, func() { next, ctx, err = s.beginStream(ctx, from, params, maxFields, deliver) })
+	if next == nil {
+		return err
+	}
+	events := func(f func()) { s.events.Add(task(f)) }
+	for more := true; more; {
+		if err := from.wait(ctx); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
+			return deliver(ctx, encode(s.failed(ctx, err)))
+		}
+		aside(events, func() {
+			response := next(ctx)
+			if more = response != nil; more {
+				err = deliver(ctx, encode(response))
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// beginStream begins a subscription; next is nil where it does not begin, and that
+// has been delivered.
+func (s *Server) beginStream(
+	ctx context.Context, from *pump, params *graphql.RawParams, maxFields int, deliver func(context.Context, []byte) error,
+) (next graphql.ResponseHandler, _ context.Context, _ error) {
 	if maxFields != noLimit {
 		if err := s.repeats.check(ctx, params.Query, maxFields); err != nil {
-			return deliver(ctx, encode(s.failed(ctx, err)))
+			return nil, ctx, deliver(ctx, encode(s.failed(ctx, err)))
 		}
 	}
 	ctx = graphql.StartOperationTrace(ctx)
 	operation, errs := s.executor.CreateOperationContext(ctx, params)
 	if len(errs) > 0 {
-		return deliver(ctx, encode(s.executor.DispatchError(graphql.WithOperationContext(ctx, operation), errs)))
+		return nil, ctx, deliver(ctx, encode(s.executor.DispatchError(graphql.WithOperationContext(ctx, operation), errs)))
 	}
 	if operation.Operation.Operation != ast.Subscription {
-		return deliver(ctx, encode(s.run(ctx, params, maxFields)))
+		return nil, ctx, deliver(ctx, encode(s.run(ctx, params, maxFields)))
 	}
 	if err := errors.Join(s.checkSize(operation, maxFields), s.allow(operation)); err != nil {
-		return deliver(ctx, encode(s.failed(ctx, err)))
+		return nil, ctx, deliver(ctx, encode(s.failed(ctx, err)))
 	}
 	operation.DisableIntrospection = !s.options.Introspection
-	end := &ending{}
-	next, ctx := s.executor.DispatchOperation(context.WithValue(ctx, endingKey{}, end), operation)
-	for response := next(ctx); response != nil; response = next(ctx) {
-		if err := deliver(ctx, encode(response)); err != nil {
-			return err
-		}
-	}
-	if err := end.get(); err != nil && ctx.Err() == nil {
-		return deliver(ctx, encode(s.failed(ctx, err)))
-	}
-	return ctx.Err()
+	next, ctx = s.executor.DispatchOperation(context.WithValue(ctx, pumpKey{}, from), operation)
+	return next, ctx, nil
 }
 
 // errEnded ends a stream whose last event has been sent.

@@ -14,7 +14,7 @@ import (
 
 // queueLength bounds what waits in memory for one subscription. One that is
 // further behind reads its tenant's stream instead.
-const queueLength = 64
+const queueLength = 32
 
 // startWithin bounds the wait for Redis when a subscription begins.
 const startWithin = 3 * time.Second

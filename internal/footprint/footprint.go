@@ -21,15 +21,15 @@ const (
 	// requests took a fifth to a third less CPU time.
 	laziest = 400
 	// keenest bounds the collector's work where much is in use.
-	keenest = 50
+	keenest = 25
 	// ofContainer is the part of a container's memory that the soft limit leaves to Go.
 	ofContainer = 0.9
 )
 
 // Options bound the memory of a process, in bytes.
 type Options struct {
-	// Garbage is about how much may lie about unused, as long as less than twice as
-	// much is in use.
+	// Garbage is about how much may lie about unused, as long as less is in use. Where
+	// more is, less may, but always a quarter of that.
 	Garbage int64
 	// Limit is the soft limit of all memory of Go's: near it, garbage is collected as
 	// often as need be. Zero takes nine tenths of the container's, if it has one.
@@ -93,7 +93,12 @@ func (p *Pacer) set(percent int64) {
 
 // Percent is the collector's percentage where used bytes are in use.
 func Percent(garbage int64, used uint64) int64 {
-	return min(max(100*garbage/max(int64(min(used, math.MaxInt64/200)), 1), keenest), laziest)
+	inUse := float64(max(used, 1))
+	part := float64(garbage) / inUse
+	if part < 1 {
+		part *= part
+	}
+	return int64(min(max(100*part, keenest), laziest))
 }
 
 // inUse is what the collector's percentage refers to, in bytes.

@@ -15,8 +15,8 @@ func TestPercent(t *testing.T) {
 		used uint64
 		want int64
 	}{
-		{0, 400}, {10 * mb, 400}, {32 * mb, 400}, {64 * mb, 200}, {128 * mb, 100}, {200 * mb, 64},
-		{1000 * mb, 50}, {1 << 63, 50},
+		{0, 400}, {10 * mb, 400}, {32 * mb, 400}, {64 * mb, 200}, {128 * mb, 100}, {160 * mb, 64}, {200 * mb, 40},
+		{1000 * mb, 25}, {1 << 63, 25},
 	} {
 		if got := Percent(128*mb, c.used); got != c.want {
 			t.Errorf("with %d MB in use: %d %%, want %d", c.used/mb, got, c.want)

@@ -113,6 +113,9 @@ type Size struct {
 	tokens int
 }
 
+// ChecksSecrets reports whether a field is among those of Limits.Guarded.
+func (s Size) ChecksSecrets() bool { return s.guarded > 0 }
+
 // measure computes sizes without expanding anything: fragments that spread each
 // other can double the fields at each step, and expanding is what hurts.
 type measure struct {
