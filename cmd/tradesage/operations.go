@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/tradesage/tradesage/graph/persisted"
@@ -97,6 +98,7 @@ func (a *app) persist(background context.Context) error {
 	if err := a.router.SetManifest(background, m); err != nil {
 		return fmt.Errorf("TRADESAGE_OPERATIONS_MANIFEST: %w", err)
 	}
+	a.checks = append(a.checks, check{"operations", a.operationsCheck, dispensable})
 	stamp := c.stamp()
 	a.run(background, "persisted operations", func(ctx context.Context) error {
 		tick := time.NewTicker(manifestEvery)
@@ -124,6 +126,19 @@ func (a *app) persist(background context.Context) error {
 		}
 	})
 	return nil
+}
+
+// operationsCheck names the persisted operations that cannot run any more.
+func (a *app) operationsCheck(context.Context) ([]string, error) {
+	unfit := a.router.UnfitOperations()
+	const most = 5
+	if len(unfit) > most {
+		unfit = append(unfit[:most:most], fmt.Sprintf("%d more", len(unfit)-most))
+	}
+	if len(unfit) == 0 {
+		return nil, nil
+	}
+	return []string{"persisted operations are not valid in the supergraph in force: " + strings.Join(unfit, ", ")}, nil
 }
 
 // stamp changes with the file.

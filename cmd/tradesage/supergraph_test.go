@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -115,9 +116,16 @@ func TestServeASupergraphOfOthers(t *testing.T) {
 	t.Parallel()
 	d, file := newDesk(t), filepath.Join(t.TempDir(), "supergraph.json")
 	writeFile(t, file, deskSupergraph(t))
+	manifest := filepath.Join(t.TempDir(), "operations.json")
+	persisted, err := json.Marshal(map[string]string{"desk": deskQuery, "kind": "{ __typename }"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, manifest, persisted)
 	p := serveWith(t, map[string]string{
 		"TRADESAGE_SUPERGRAPH": file, "TRADESAGE_SUBGRAPH_URLS": d.urls, "TRADESAGE_PUBLIC_ONLY": "true",
 		"TRADESAGE_LOG_FORMAT": "text", "TRADESAGE_DRAIN_DELAY": "0s", "TRADESAGE_INTROSPECTION": "open",
+		"TRADESAGE_OPERATIONS_MANIFEST": manifest,
 	})
 	p.awaitText(t, func(text string) bool { return strings.Contains(text, "msg=serving") })
 	first := p.ask(t, "their-own-token", deskQuery, nil)
@@ -154,6 +162,12 @@ func TestServeASupergraphOfOthers(t *testing.T) {
 	p.awaitAnswer(t, "the new schema", deskQuery, func(a gqlResponse) bool { return a.code() == "INVALID_INPUT" })
 	if _, sdl := p.get(t, p.url+"/schema.graphql"); !strings.Contains(sdl, "holdings(") {
 		t.Errorf("%s", sdl)
+	}
+	p.awaitText(t, func(text string) bool {
+		return strings.Contains(text, "a persisted operation is not valid in the supergraph that is now in force") && strings.Contains(text, "operation=desk")
+	})
+	if status, text := p.get(t, p.url+"/readyz"); status != http.StatusOK || !strings.Contains(text, `are not valid in the supergraph in force: desk"]`) {
+		t.Errorf("%d %s", status, text)
 	}
 	writeFile(t, file, deskSupergraph(t))
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {

@@ -31,7 +31,7 @@ type metrics struct {
 	waited        prometheus.Histogram
 	refused       *prometheus.CounterVec
 	reloads       *prometheus.CounterVec
-	loaded        prometheus.Gauge
+	loaded, unfit prometheus.Gauge
 	operations    *operationSeries
 	tenants       *tenantSeries
 	fetches       *prometheus.HistogramVec
@@ -92,6 +92,10 @@ func newMetrics(o Observing) *metrics {
 	m.loaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "tradesage_router_supergraph_loaded_timestamp_seconds", Help: "When the supergraph in force was loaded.",
 	})
+	m.unfit = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tradesage_router_persisted_operations_invalid",
+		Help: "Operations of the manifest that are not valid in the supergraph in force.",
+	})
 	m.operations, m.tenants = newOperationSeries(o.Operations), newTenantSeries(o.Tenants, time.Now)
 	m.fetches = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "tradesage_router_fetch_seconds",
@@ -123,6 +127,7 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 		registry.Register(m.byClient),
 		registry.Register(m.reloads),
 		registry.Register(m.loaded),
+		registry.Register(m.unfit),
 		registry.Register(m.operations.vec),
 		registry.Register(m.tenants.requests),
 		registry.Register(m.tenants.seconds),

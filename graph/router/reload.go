@@ -19,7 +19,7 @@ const (
 // ends on the plan with which it began. Subscriptions go on: where the new plan
 // asks their subgraph for the same, events are completed by it from now on; where
 // it asks otherwise, they begin anew; where there is no plan, they end with
-// INVALID_INPUT.
+// INVALID_INPUT. Persisted operations that do not fit are UnfitOperations.
 func (r *Router) Reload(ctx context.Context, config []byte, remote map[string]Remote) (err error) {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
@@ -35,6 +35,7 @@ func (r *Router) Reload(ctx context.Context, config []byte, remote map[string]Re
 	}
 	kept, gone := next.warm(ctx, before)
 	r.current.Store(next)
+	r.recheck(ctx, next)
 	r.metrics.reloads.WithLabelValues("taken").Inc()
 	r.metrics.loaded.SetToCurrentTime()
 	next.showCircuits(before)

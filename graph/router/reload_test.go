@@ -256,3 +256,35 @@ func TestSubscriptionsLiveThroughReloads(t *testing.T) {
 	w.send(`{"id":"1","type":"complete"}`)
 	l.await(t, 0)
 }
+
+// Persisted operations that another supergraph cannot run are named; the others, and
+// everybody else, go on. A manifest that fits it ends that.
+func TestPersistedOperationsOfAnotherSupergraph(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	s := newShop(t, func(s *shop) {
+		s.options.Metrics, s.options.Trusted = registry, router.Trusted{Only: true}
+	})
+	set := func(documents map[string]string) {
+		t.Helper()
+		if err := s.router.SetManifest(t.Context(), manifest(t, documents)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const invalid = "tradesage_router_persisted_operations_invalid"
+	set(map[string]string{"name": `{ me { name } }`, "mail": `{ me { email } }`, "mails": `{ users { email } }`})
+	reload(t, s.router, renamedConfig(t, "email", "letters"))
+	if got := strings.Join(s.router.UnfitOperations(), " "); got != "mail mails" || metric(t, registry, invalid, "") != 2 {
+		t.Errorf("%q", got)
+	}
+	if said := s.log.String(); !strings.Contains(said, "operation=mails why=") || strings.Contains(said, "operation=name ") {
+		t.Error(said)
+	}
+	wantBody(t, post(s.router, `{"documentId":"name"}`), `{"data":{"me":{"name":"Ada"}}}`)
+	wantError(t, post(s.router, `{"documentId":"mail"}`), fault.CodeInvalidInput, "email")
+	set(map[string]string{"name": `{ me { name } }`, "mail": `{ me { id } }`})
+	if got := s.router.UnfitOperations(); len(got) != 0 || metric(t, registry, invalid, "") != 0 {
+		t.Errorf("%q", got)
+	}
+	wantBody(t, post(s.router, `{"documentId":"mail"}`), `{"data":{"me":{"id":"u1"}}}`)
+}

@@ -174,6 +174,8 @@ type Router struct {
 	pace *pace.Pace
 	// manifest holds the persisted operations.
 	manifest atomic.Pointer[persisted.Manifest]
+	// unfit are those that the supergraph in force cannot run.
+	unfit atomic.Pointer[[]string]
 	// known are the programs that are told apart.
 	known   atomic.Pointer[knownClients]
 	log     *slog.Logger

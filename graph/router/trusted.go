@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,23 +26,67 @@ type Trusted struct {
 // SetManifest replaces the persisted operations. Each is checked against the schema
 // first: with an error the former ones stay.
 func (r *Router) SetManifest(ctx context.Context, m *persisted.Manifest) error {
-	current := r.current.Load()
-	var errs []error
-	for id, text := range m.All() {
-		if err := current.checkDocument(ctx, text); err != nil {
-			why := err.Error()
-			if f, ok := fault.As(err); ok {
-				why = f.Message
-			}
-			errs = append(errs, fmt.Errorf("persisted operation %s: %s", id, why))
+	r.reloading.Lock() // not another supergraph meanwhile
+	defer r.reloading.Unlock()
+	if unfit := r.current.Load().unfit(ctx, m); len(unfit) > 0 {
+		var errs []error
+		for _, id := range slices.Sorted(maps.Keys(unfit)) {
+			errs = append(errs, fmt.Errorf("persisted operation %s: %s", id, unfit[id]))
 		}
-	}
-	if len(errs) > 0 {
-		slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 		return errors.Join(errs...)
 	}
 	r.knowClients(m)
 	r.manifest.Store(m)
+	r.note(nil)
+	return nil
+}
+
+// unfit are the operations of a manifest that are none of this supergraph's, each
+// with the reason.
+func (r *generation) unfit(ctx context.Context, m *persisted.Manifest) map[string]string {
+	out := map[string]string{}
+	for id, text := range m.All() {
+		if err := r.checkDocument(ctx, text); err != nil {
+			out[id] = err.Error()
+			if f, ok := fault.As(err); ok {
+				out[id] = f.Message
+			}
+		}
+	}
+	return out
+}
+
+// recheck finds the persisted operations that a supergraph which has just come in
+// force cannot run. They are named to operators, and clients who ask for one are told
+// what is wrong with it: to refuse the supergraph would keep everybody from it, and
+// keep what its subgraphs may have dropped already.
+func (r *Router) recheck(ctx context.Context, next *generation) {
+	unfit := next.unfit(ctx, r.manifest.Load())
+	names := slices.Sorted(maps.Keys(unfit))
+	r.note(names)
+	for i, id := range names {
+		if i == maxNamed {
+			r.log.ErrorContext(ctx, "more persisted operations are not valid", "more", len(names)-maxNamed)
+			break
+		}
+		r.log.ErrorContext(ctx, "a persisted operation is not valid in the supergraph that is now in force", "operation", id, "why", unfit[id])
+	}
+}
+
+// maxNamed bounds the operations that are named in the log, one by one.
+const maxNamed = 20
+
+func (r *Router) note(unfit []string) {
+	r.unfit.Store(&unfit)
+	r.metrics.unfit.Set(float64(len(unfit)))
+}
+
+// UnfitOperations are the ids of persisted operations that the supergraph in force
+// cannot run, since a Reload.
+func (r *Router) UnfitOperations() []string {
+	if ids := r.unfit.Load(); ids != nil {
+		return *ids
+	}
 	return nil
 }
 
