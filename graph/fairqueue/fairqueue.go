@@ -41,6 +41,11 @@ type Queue struct {
 
 	mu    sync.Mutex
 	slots int // in force
+	// latest is whose operation came last, mixed whether another one's came since
+	// Contended was called, and recent how many calls more it remembers that.
+	latest ID
+	mixed  bool
+	recent int
 
 	running int
 	waiting int
@@ -97,6 +102,29 @@ func (q *Queue) scaled(limit int) int {
 		return limit
 	}
 	return max((limit*q.slots+all-1)/all, 1)
+}
+
+// remembered is for how many calls of Contended another tenant counts.
+const remembered = 20
+
+// Contended reports whether somebody waits and one tenant has more than half of what
+// runs and waits, although there are others: one has come since the last twenty
+// calls. It is for one caller.
+func (q *Queue) Contended() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.recent = max(q.recent-1, 0)
+	if q.mixed {
+		q.mixed, q.recent = false, remembered
+	}
+	if q.waiting == 0 || q.recent == 0 {
+		return false
+	}
+	most := 0
+	for _, t := range q.tenants {
+		most = max(most, t.running+t.waiting)
+	}
+	return 2*most > q.running+q.waiting
 }
 
 // Crowded reports whether Acquire would refuse this tenant now, with ErrCrowded or
@@ -171,6 +199,9 @@ func (q *Queue) AwaitWithin(ctx context.Context, tenantID, userID ID, caps Caps)
 
 // begin starts the user's operation, if it need not wait; q.mu is held.
 func (q *Queue) begin(tenantID, userID ID, caps Caps) (_ *tenant, started bool) {
+	if tenantID != q.latest {
+		q.latest, q.mixed = tenantID, true
+	}
 	t := q.tenant(tenantID)
 	t.caps = caps.orElse(&q.options)
 	if t.waiting > 0 || !q.fits(t, userID) {

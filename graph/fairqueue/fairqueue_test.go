@@ -341,3 +341,39 @@ func awaitWaiting(t *testing.T, q *fairqueue.Queue, wanted int) {
 		}
 	}
 }
+
+func TestContended(t *testing.T) {
+	t.Parallel()
+	q := fairqueue.New(options())
+	runs(t, q, 2, 1)
+	runs(t, q, 1, 1)
+	if q.Contended() {
+		t.Error("nobody waits")
+	}
+	runs(t, q, 1, 1)
+	waiting := waits(t, q, t.Context(), 1, 1)
+	if !q.Contended() {
+		t.Error("one tenant has three of four")
+	}
+	for range 30 {
+		q.Contended()
+	}
+	if q.Contended() {
+		t.Error("nobody else has come for long")
+	}
+	runs(t, q, 3, 1)
+	if !q.Contended() {
+		t.Error("another tenant has come")
+	}
+	even := waits(t, q, t.Context(), 3, 1) // three of one, two of another, one of a third
+	if q.Contended() {
+		t.Error("nobody has most")
+	}
+	q.Release(id(1), id(1))
+	q.Release(id(2), id(1))
+	for _, done := range []<-chan error{waiting, even} {
+		if err := ended(t, done); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -18,8 +18,8 @@ type Options struct {
 	Least, Most int
 	// Set is told each change.
 	Set func(int)
-	// Waiting tells how many wait to run: while nobody does, more may run.
-	Waiting func() int
+	// Contended tells whether some hold up others: while nobody does, more may run.
+	Contended func() bool
 }
 
 const (
@@ -85,12 +85,12 @@ func (p *Pace) Run(ctx context.Context) {
 func (p *Pace) Decide() {
 	ran, long := p.ran.Swap(0), p.long.Swap(0)
 	next := p.now
-	switch waiting := p.options.Waiting() > 0; {
-	case waiting && ran < fewest: // too few to tell
+	switch contended := p.options.Contended(); {
+	case contended && ran < fewest: // too few to tell
 		return
-	case waiting && 2*long > ran:
+	case contended && 2*long > ran:
 		next = max(p.now-max(p.now/4, 1), p.options.Least)
-	case !waiting || 4*long < ran:
+	case !contended || 4*long < ran:
 		next = min(p.now+max(p.now/8, 1), p.options.Most)
 	}
 	if next != p.now {

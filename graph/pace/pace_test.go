@@ -13,14 +13,14 @@ import (
 // noting is a pace and what it has said.
 type noting struct {
 	*pace.Pace
-	said    []int
-	waiting int
+	said      []int
+	contended bool
 }
 
 func newNoting(least, most int) *noting {
-	n := &noting{waiting: 1}
+	n := &noting{contended: true}
 	n.Pace = pace.New(pace.Options{
-		Least: least, Most: most, Set: func(slots int) { n.said = append(n.said, slots) }, Waiting: func() int { return n.waiting },
+		Least: least, Most: most, Set: func(slots int) { n.said = append(n.said, slots) }, Contended: func() bool { return n.contended },
 	})
 	return n
 }
@@ -86,13 +86,13 @@ func TestNoChangeWithoutNeed(t *testing.T) {
 	}
 }
 
-// Where nobody waits nobody is to be treated unfairly.
-func TestMoreWhereNobodyWaits(t *testing.T) {
+// Where nobody holds up others nobody is to be treated unfairly.
+func TestMoreWhereNobodyContends(t *testing.T) {
 	t.Parallel()
 	n, task := newNoting(3, 6), &pace.Task{}
 	n.Ran(task, time.Millisecond)
 	n.windows(3, task, repeated(20, time.Second)...)
-	n.waiting = 0
+	n.contended = false
 	n.windows(3, task, repeated(20, time.Second)...)
 	if diff := cmp.Diff([]int{5, 4, 3, 4, 5, 6}, n.said); diff != "" {
 		t.Error(diff)
@@ -125,7 +125,7 @@ func TestLeastIsNoMoreThanMost(t *testing.T) {
 func TestItDecidesByItself(t *testing.T) {
 	t.Parallel()
 	changed := make(chan int, 100)
-	p := pace.New(pace.Options{Least: 1, Most: 4, Set: func(n int) { changed <- n }, Waiting: func() int { return 1 }})
+	p := pace.New(pace.Options{Least: 1, Most: 4, Set: func(n int) { changed <- n }, Contended: func() bool { return true }})
 	task := &pace.Task{}
 	p.Ran(task, time.Millisecond)
 	for range 20 {

@@ -21,9 +21,10 @@ import (
 // that check a secret have as many slots again, for themselves: they wait for each
 // other's hashes, and nobody else should.
 type Concurrency struct {
-	// Least is how many of Options.MaxConcurrent are left while operations take much
-	// longer than alone: waiting for a turn is fairer than waiting for a core or a
-	// connection. By default they are as many at all times.
+	// Least is how many of Options.MaxConcurrent are left while one tenant has most of
+	// what runs and waits and operations take much longer than alone: waiting for a
+	// turn is fairer than waiting for a core or a connection. By default they are as
+	// many at all times.
 	Least int
 	// Tenant and User bound the operations of one tenant and of one user, by default
 	// as many as run at all. Who is not signed in counts by the address, as a tenant
@@ -168,8 +169,7 @@ func (r *Router) openSlots(ctx context.Context, registry prometheus.Registerer) 
 	r.slots, r.secrets = fairqueue.New(queue), fairqueue.New(queue)
 	if least := r.options.Concurrency.Least; least > 0 && least < most {
 		r.pace = pace.New(pace.Options{
-			Least: least, Most: most, Set: r.slots.SetSlots,
-			Waiting: func() int { _, waiting := r.slots.Count(); return waiting },
+			Least: least, Most: most, Set: r.slots.SetSlots, Contended: r.slots.Contended,
 		})
 		go r.pace.Run(ctx)
 	}
