@@ -61,8 +61,10 @@ type writing struct {
 	variables map[string]any
 	fragments []string
 	// taken is what each response name at each place stands for: it stands for nothing
-	// else there, whichever fragments are around it, so that selections merge.
+	// else there, whichever fragments are around it, so that selections merge. Where
+	// loose is set, validation decides, but for what it overlooks.
 	taken map[string]string
+	loose bool
 	// condition is a Boolean variable that decides several things.
 	condition string
 }
@@ -73,7 +75,7 @@ const maxText = 3000
 // Next returns a legal operation.
 func (g *Generator) Next() Operation {
 	for {
-		w := &writing{Generator: g, variables: map[string]any{}, taken: map[string]string{}}
+		w := &writing{Generator: g, variables: map[string]any{}, taken: map[string]string{}, loose: g.IntN(3) == 0}
 		kind, root := "query", g.schema.Query
 		if g.Mutations && g.schema.Mutation != nil && g.IntN(4) == 0 {
 			kind, root = "mutation", g.schema.Mutation
@@ -135,10 +137,16 @@ func (w *writing) field(d *ast.Definition, depth int, at string, out *[]string) 
 	}
 	text := f.Name + w.arguments(f)
 	at += "." + alias
-	if before, ok := w.taken[at]; ok && before != text {
+	meant := text
+	if w.loose && !strings.Contains(text, "{") { // the type alone
+		if meant = "a " + f.Type.String(); w.schema.Types[f.Type.Name()].IsCompositeType() {
+			meant = strings.Replace(meant, f.Type.Name(), "object", 1)
+		}
+	}
+	if before, ok := w.taken[at]; ok && before != meant {
 		return
 	}
-	w.taken[at] = text
+	w.taken[at] = meant
 	times := 1
 	if w.IntN(10) == 0 {
 		times = 2

@@ -101,6 +101,8 @@ func TestSelectionsThatMeet(t *testing.T) {
 			`{ latest { by { written { stars } } ... on Found { ... on Opinion { by { bought { amount } } } } } }`,
 			// Shipping requires the price in another currency than the one that is asked for.
 			`{ latest { on { shipping } ... on Question { on { price } } } }`,
+			// These never meet: they may differ.
+			`{ latest { ... on Question { on { price shipping } } ... on Review { on { price(currency: "x") shipping } } on { shipping } } }`,
 		},
 		12: {`{ latest { by { favourite { shipping } } ... on Question { by { favourite { price } } } } }`},
 	} {
@@ -140,5 +142,30 @@ func TestPlacesOfErrors(t *testing.T) {
 				t.Errorf("%s: want an error at %s: %s", text, path, got)
 			}
 		}
+	}
+}
+
+// Fields of one name are of one type, also where no object has both.
+func TestDifferentShapesAreRefused(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	f := newFederated(t, 0, false, folder, folder)
+	for text, want := range map[string]string{
+		`{ anything { ... on Book { is: pages } ... on Film { is: title } } }`:                                            `"is" conflict`,
+		`{ anything { ... on Book { is: title } ... on Film { is: author { id } } } }`:                                    `"is" conflict`,
+		`{ anything { ... on Book { is: pages } ... on Film { is: seconds } } }`:                                          `"is" conflict`, // Int and Int!
+		`{ anything { ... on Book { is: author { is: id } } ... on Product { is: brand { is: name } } } }`:                `"is" conflict`,
+		`{ anything { ... on Book { is: title } ... on Film { is: __typename } ... on Person { is: age } } }`:             `"is" conflict`,
+		`{ anything { ... on Book { is: title } ... on Film { is: __typename } } }`:                                       `"is" conflict`,
+		`{ anything { ... on Book { is: author { is: id } } ... on Person { is: favourite { is: id } } } }`:               ``,
+		`{ anything { ... on Book { is: isbn } ... on Film { is: title } } media { ... on Film { is: author { id } } } }`: ``,
+	} {
+		if want == "" {
+			if got := query(f.ways["in one process"], text, ""); strings.Contains(got.body, `"errors"`) {
+				t.Errorf("%s: %s", text, got.body)
+			}
+			continue
+		}
+		wantError(t, query(f.ways["in one process"], text, ""), fault.CodeInvalidInput, want)
 	}
 }

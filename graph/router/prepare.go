@@ -96,11 +96,24 @@ func newToolkit() *toolkit {
 		),
 		extract:  astnormalization.NewVariablesNormalizer(),
 		remap:    astnormalization.NewVariablesMapper(),
-		validate: astvalidation.DefaultOperationValidator(),
+		validate: newValidator(),
 		check: variablesvalidation.NewVariablesValidator(variablesvalidation.VariablesValidatorOptions{
 			DisableExposingVariablesContent: true, // variables hold passwords, messages are logged
 		}),
 	}
+}
+
+// newValidator has the engine's rules but FieldSelectionMerging, for which there is
+// document.CheckMerging.
+func newValidator() *astvalidation.OperationValidator {
+	return astvalidation.NewOperationValidator([]astvalidation.Rule{
+		astvalidation.AllVariablesUsed(), astvalidation.AllVariableUsesDefined(), astvalidation.DocumentContainsExecutableOperation(),
+		astvalidation.OperationNameUniqueness(), astvalidation.LoneAnonymousOperation(), astvalidation.SubscriptionSingleRootField(),
+		astvalidation.FieldSelections(), astvalidation.KnownArguments(), astvalidation.Values(false),
+		astvalidation.ArgumentUniqueness(), astvalidation.RequiredArguments(), astvalidation.Fragments(),
+		astvalidation.DirectivesAreDefined(), astvalidation.DirectivesAreInValidLocations(), astvalidation.VariableUniqueness(),
+		astvalidation.DirectivesAreUniquePerLocation(), astvalidation.VariablesAreInputTypes(),
+	})
 }
 
 // ordinaryWeight is the weight of a small operation in the cache.

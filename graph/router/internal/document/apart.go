@@ -32,9 +32,6 @@ type apart struct {
 // they multiply.
 const apartBudget = 1000
 
-// errApart answers an operation that would become too large.
-var errApart = fault.New(fault.CodeOperationTooComplex, "the operation has too many overlapping fragments")
-
 // SetApart rewrites a document of one normalized operation, which has so many
 // fields. An operation that would become too large is OPERATION_TOO_COMPLEX.
 func SetApart(doc, schema *ast.Document, shapes *Shapes, fields int) (*ast.Document, error) {
@@ -142,7 +139,7 @@ func (p *apart) fields(refs []int, on string) error {
 
 func (p *apart) field(field int, inner []int, on string) error {
 	if p.budget--; p.budget < 0 {
-		return errApart
+		return errOverlapping
 	}
 	if err := WriteCall(&p.out, p.doc, field); err != nil {
 		return err

@@ -11,9 +11,10 @@ import (
 )
 
 // mergeCheck refuses fields that share a response name and cannot be merged
-// (GraphQL specification, "Field Selection Merging"). The engine's own rule
-// overlooks pairs of which one has a selection set, and its planner panics or plans
-// in circles on them.
+// (GraphQL specification, "Field Selection Merging"). The engine's own rule, which
+// is not used, overlooks pairs of which one has a selection set, and its planner
+// panics or plans in circles on them; and it refuses fields below fragments on
+// different types, which never meet.
 type mergeCheck struct {
 	schema *ast.Document
 	doc    *ast.Document
@@ -22,14 +23,18 @@ type mergeCheck struct {
 	budget int
 }
 
+// errOverlapping answers an operation that would take too much.
+var errOverlapping = fault.New(fault.CodeOperationTooComplex, "the operation has too many overlapping fragments")
+
 // mergeBudget is far beyond what documents within the default limits need.
 const mergeBudget = 200_000
 
-// scoped is a field and the object type that it is selected on, or "" if it
-// applies to more than one type.
+// scoped is a field, the type that it is selected on, and the object type that this
+// is or is within, or "" if it applies to more than one type.
 type scoped struct {
-	field int
-	on    string
+	field  int
+	on     string
+	object string
 }
 
 // CheckMerging checks an operation of a parsed document, whose fragments do not
@@ -37,41 +42,67 @@ type scoped struct {
 // fields that it takes for equal.
 func CheckMerging(schema, doc *ast.Document, operation int) error {
 	c := &mergeCheck{schema: schema, doc: doc, budget: mergeBudget}
-	return c.check(c.collect(nil, doc.OperationDefinitions[operation].SelectionSet, ""))
+	definition := doc.OperationDefinitions[operation]
+	fields := c.collect(nil, definition.SelectionSet, RootType(schema, definition.OperationType), "")
+	if err := c.checkShapes(fields); err != nil {
+		return err
+	}
+	return c.check(fields)
 }
 
-func (c *mergeCheck) collect(out []scoped, set int, on string) []scoped {
+// collect finds the fields of a selection set on a type, fragments included. object
+// is the object type around it in the same response object, if there is one.
+func (c *mergeCheck) collect(out []scoped, set int, on, object string) []scoped {
+	object = c.scope(object, on)
 	for _, ref := range c.doc.SelectionSets[set].SelectionRefs {
 		switch selection := c.doc.Selections[ref]; selection.Kind {
 		case ast.SelectionKindField:
-			out = append(out, scoped{selection.Ref, on})
+			out = append(out, scoped{selection.Ref, on, object})
 		case ast.SelectionKindInlineFragment:
-			if inner, ok := c.doc.InlineFragmentSelectionSet(selection.Ref); ok {
-				out = c.collect(out, inner, c.scope(on, c.doc.InlineFragmentTypeConditionNameString(selection.Ref)))
+			inner, ok := c.doc.InlineFragmentSelectionSet(selection.Ref)
+			if !ok {
+				continue
 			}
+			of := on
+			if condition := c.doc.InlineFragmentTypeConditionNameString(selection.Ref); condition != "" {
+				of = condition
+			}
+			out = c.collect(out, inner, of, object)
 		case ast.SelectionKindFragmentSpread:
 			fragment, ok := c.doc.FragmentDefinitionRef(c.doc.FragmentSpreadNameBytes(selection.Ref))
 			if ok && c.doc.FragmentDefinitions[fragment].HasSelections {
-				out = c.collect(out, c.doc.FragmentDefinitions[fragment].SelectionSet,
-					c.scope(on, c.doc.FragmentDefinitionTypeNameString(fragment)))
+				out = c.collect(out, c.doc.FragmentDefinitions[fragment].SelectionSet, c.doc.FragmentDefinitionTypeNameString(fragment), object)
 			}
 		}
 	}
 	return out
 }
 
-// scope returns the object type that a fragment narrows to, or the one around it.
-func (c *mergeCheck) scope(on, typeName string) string {
+// below collects what a field selects.
+func (c *mergeCheck) below(out []scoped, f scoped) []scoped {
+	set, ok := c.doc.FieldSelectionSet(f.field)
+	if !ok {
+		return out
+	}
+	of := ""
+	if ref, ok := c.typeOf(f); ok && ref != stringType {
+		of = c.schema.ResolveTypeNameString(ref)
+	}
+	return c.collect(out, set, of, "")
+}
+
+// scope returns an object type, or else the one around it.
+func (c *mergeCheck) scope(around, typeName string) string {
 	if node, ok := c.schema.NodeByNameStr(typeName); ok && node.Kind == ast.NodeKindObjectTypeDefinition {
 		return typeName
 	}
-	return on
+	return around
 }
 
 // check compares the fields of one response object, and then what they select.
 func (c *mergeCheck) check(fields []scoped) error {
 	if c.budget -= len(fields); c.budget < 0 {
-		return fault.New(fault.CodeOperationTooComplex, "the operation has too many overlapping fragments")
+		return errOverlapping
 	}
 	groups := make(map[string][]scoped, len(fields))
 	for _, f := range fields {
@@ -95,7 +126,7 @@ func (c *mergeCheck) check(fields []scoped) error {
 func (c *mergeCheck) checkGroup(name string, group []scoped) error {
 	scopes := map[string]bool{}
 	for _, f := range group {
-		scopes[f.on] = true
+		scopes[f.object] = true
 	}
 	if len(scopes) > 1 {
 		delete(scopes, "") // those are part of each of the others
@@ -104,17 +135,15 @@ func (c *mergeCheck) checkGroup(name string, group []scoped) error {
 		var nested []scoped
 		first := -1
 		for _, f := range group {
-			if f.on != scope && f.on != "" {
+			if f.object != scope && f.object != "" {
 				continue // of another object type: never in the same object
 			}
 			if first < 0 {
 				first = f.field
 			} else if !c.same(first, f.field) {
-				return c.conflict(name, f.field)
+				return c.conflict(name, f.field, "they are different fields or have different arguments")
 			}
-			if set, ok := c.doc.FieldSelectionSet(f.field); ok {
-				nested = c.collect(nested, set, "")
-			}
+			nested = c.below(nested, f)
 		}
 		if err := c.check(nested); err != nil {
 			return err
@@ -148,10 +177,10 @@ func (c *mergeCheck) value(argument int) string {
 	return out.String()
 }
 
-func (c *mergeCheck) conflict(name string, field int) error {
+func (c *mergeCheck) conflict(name string, field int, why string) error {
 	position := c.doc.Fields[field].Position
 	return &clienterr.DocumentError{Errors: []clienterr.Error{{
-		Message:    fmt.Sprintf("fields %q conflict: they are different fields or have different arguments; use different aliases", name),
+		Message:    fmt.Sprintf("fields %q conflict: %s; use different aliases", name, why),
 		Locations:  []clienterr.Location{{Line: position.LineStart, Column: position.CharStart}},
 		Extensions: clienterr.Extensions{Code: fault.CodeInvalidInput},
 	}}}
