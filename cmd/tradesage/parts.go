@@ -43,6 +43,7 @@ func (a *app) buildSubgraphs(ctx, background context.Context, m mode, who verifi
 		AllowMutations: who.revocations.AllowMutations, Logger: a.logger,
 	}
 	permissions := a.rights
+	serving.Lacks = permissions.Lacks
 	schemas := map[string]graphql.ExecutableSchema{}
 	work := []part{{"live events", hub.Run}} // begins when revocations are known
 	var users *user.Users

@@ -41,15 +41,24 @@ func StepUp(ctx context.Context, _ any, next graphql.Resolver, maxAge int) (any,
 // refused with UNAUTHENTICATED.
 func RequiresScopes(permissions *permission.Permissions) func(context.Context, any, graphql.Resolver, [][]string) (any, error) {
 	return func(ctx context.Context, _ any, next graphql.Resolver, scopes [][]string) (any, error) {
-		missing, err := permissions.Lacks(ctx, scopes)
-		switch {
-		case err != nil:
-			return nil, err
-		case len(scopes) == 0:
-			return nil, fault.Forbidden("nobody may ask for this")
-		case missing != "":
-			return nil, permission.Lacking(missing)
-		}
-		return next(ctx)
+		return requireScopes(ctx, next, permissions.Lacks, scopes)
 	}
+}
+
+func requireScopes(
+	ctx context.Context, next graphql.Resolver, lacks func(context.Context, [][]string) (string, error), scopes [][]string,
+) (any, error) {
+	if lacks == nil {
+		return nil, errNoScopes
+	}
+	missing, err := lacks(ctx, scopes)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(scopes) == 0:
+		return nil, errNoScopes
+	case missing != "":
+		return nil, permission.Lacking(missing)
+	}
+	return next(ctx)
 }

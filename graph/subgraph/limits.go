@@ -47,6 +47,7 @@ type counter struct {
 	strange   bool            // whether entities found a representation of another
 	seen      map[string]bool // fragments, by entities
 	sizes     map[string]int  // fragments, by fields
+	asked     map[string]bool // the types of representations, where somebody wants them
 }
 
 // entities adds up the representations of all root _entities fields. A fragment
@@ -90,8 +91,10 @@ func (c *counter) representations(field *ast.Field) int {
 	}
 	for _, representation := range list {
 		key, _ := representation.(map[string]any)
-		if name, ok := key["__typename"].(string); ok && name != "" && !slices.Contains(c.known, name) {
+		if name, ok := key["__typename"].(string); ok && name != "" && c.asked == nil && !slices.Contains(c.known, name) {
 			c.strange = true
+		} else if ok && c.asked != nil {
+			c.asked[name] = true
 		}
 	}
 	return len(list)

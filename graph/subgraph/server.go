@@ -39,6 +39,10 @@ type Options struct {
 	AllowMutations func() error
 	// Mutated is called after each mutation that has run; nil calls nobody.
 	Mutated func()
+	// Lacks tells what the caller lacks of lists of scopes, as permission.Permissions
+	// does, for @requiresScopes of types; nil is a subgraph whose callers hold none.
+	// That of fields asks what the schema was made with.
+	Lacks func(ctx context.Context, anyOf [][]string) (missing string, err error)
 	// Introspection lets requests over HTTP and in-process select __schema.
 	Introspection bool
 	// MaxBodyBytes bounds an HTTP request's body; default 4 MiB, since entity
@@ -62,6 +66,7 @@ type Server struct {
 	executor *executor.Executor
 	repeats  repeats
 	entities []string // the types that are resolved by key
+	demands  *demands // nil if there are none
 	options  Options
 	log      *slog.Logger
 	events   crew.Crew       // renders and delivers the events of subscriptions
@@ -90,6 +95,7 @@ func New(name string, schema graphql.ExecutableSchema, options Options) *Server 
 		name:     name,
 		executor: executor.New(schema),
 		entities: entityTypes(schema.Schema()),
+		demands:  newDemands(schema.Schema(), options.Lacks),
 		options:  options,
 		log:      options.Logger.With("subgraph", name),
 	}
@@ -100,6 +106,9 @@ func New(name string, schema graphql.ExecutableSchema, options Options) *Server 
 	s.executor.SetRecoverFunc(s.recovered)
 	s.executor.SetDisableSuggestion(true)
 	s.executor.SetParserTokenLimit(maxTokens)
+	if s.demands != nil {
+		s.executor.AroundFields(s.demands.around)
+	}
 	return s
 }
 
@@ -154,6 +163,11 @@ func (s *Server) run(ctx context.Context, params *graphql.RawParams, maxFields i
 	}
 	if err := errors.Join(s.check(operation, maxFields), s.allow(operation)); err != nil {
 		return s.failed(ctx, err)
+	}
+	if s.demands != nil {
+		if err := s.demands.entities(ctx, operation); err != nil {
+			return s.failed(ctx, err)
+		}
 	}
 	operation.DisableIntrospection = !s.options.Introspection
 	if operation.Operation.Operation == ast.Query {
