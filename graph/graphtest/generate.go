@@ -36,6 +36,8 @@ type Generator struct {
 	Depth, Width int
 	// Mutations is whether operations may be mutations.
 	Mutations bool
+	// IDs are what arguments of that type are; made up where there are none.
+	IDs []string
 }
 
 // NewGenerator returns a generator whose operations follow from the seed.
@@ -317,6 +319,9 @@ func (w *writing) data(t *ast.Type, depth int) any {
 	case "Boolean":
 		return w.IntN(2) == 0
 	case "String", "ID":
+		if t.NamedType == "ID" && len(w.IDs) > 0 {
+			return w.IDs[w.IntN(len(w.IDs))]
+		}
 		return []string{"x", "", "id~7", "a \"quoted\" word\n", "é\u2028", "\\"}[w.IntN(6)]
 	}
 	d := w.schema.Types[t.NamedType]
