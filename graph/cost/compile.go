@@ -12,8 +12,8 @@ import (
 )
 
 // Compile reads an operation that is known to be valid; of its fields it needs no
-// more than names, fragments' conditions, and arguments that are numbers or
-// variables. Fields that the schema does not have cost nothing. A field that needs
+// more than names, fragments' conditions, and arguments that are numbers, variables,
+// objects or lists. Fields that the schema does not have cost nothing. A field that needs
 // exactly one of its slicing arguments and has none or several is INVALID_INPUT.
 func (m *Model) Compile(operation *ast.OperationDefinition, fragments ast.FragmentDefinitionList) (*Expression, error) {
 	c := &compiler{model: m, operation: operation, fragments: fragments}
@@ -21,11 +21,11 @@ func (m *Model) Compile(operation *ast.OperationDefinition, fragments ast.Fragme
 	if t := m.types[m.roots[operation.Operation]]; t != nil {
 		root = t
 	}
-	out := &Expression{root: node{size: size{fixed: 1}}}
+	out := &Expression{model: c.model, root: node{size: size{fixed: 1}}}
 	if err := c.selections(&out.root, root, operation.SelectionSet, nil, size{}); err != nil {
 		return nil, err
 	}
-	out.root.fold()
+	out.root.fold(c.model)
 	return out, nil
 }
 
@@ -134,6 +134,7 @@ func (c *compiler) field(of *typeInfo, f *ast.Field, sized []string, given size)
 	for _, a := range f.Arguments {
 		if argument := info.args[a.Name]; argument != nil {
 			n.once = add(n.once, argument.weight)
+			c.input(&n, c.model.weightyInput(argument.typeName), a.Value)
 		}
 	}
 	own, err := c.size(info, f)
@@ -156,11 +157,11 @@ func (c *compiler) field(of *typeInfo, f *ast.Field, sized []string, given size)
 			return n, err
 		}
 		if below != &n {
-			below.fold()
+			below.fold(c.model)
 			n.children = []node{*below}
 		}
 	}
-	n.fold()
+	n.fold(c.model)
 	return n, nil
 }
 

@@ -42,6 +42,8 @@ type typeInfo struct {
 	weighed   bool
 	weight    int64
 	fields    map[string]*fieldInfo
+	// input is whether it is an input type, weighty whether something within weighs.
+	input, weighty bool
 	// possible are the object types of an abstract one.
 	possible []string
 }
@@ -59,6 +61,7 @@ type fieldInfo struct {
 }
 
 type argumentInfo struct {
+	typeName string
 	weight   int64
 	fallback *int64 // the default, of an Int
 }
@@ -103,13 +106,14 @@ func Load(client string, subgraphs ...string) (*Model, error) {
 		}
 	}
 	m.weighAbstract()
+	m.markInputs()
 	return m, nil
 }
 
 func (m *Model) define(d *ast.Definition) {
 	t := m.types[d.Name]
 	if t == nil {
-		t = &typeInfo{name: d.Name, composite: d.IsCompositeType(), fields: map[string]*fieldInfo{}}
+		t = &typeInfo{name: d.Name, composite: d.IsCompositeType(), input: d.Kind == ast.InputObject, fields: map[string]*fieldInfo{}}
 		if t.composite {
 			t.weight = 1
 		}
@@ -124,7 +128,7 @@ func (m *Model) define(d *ast.Definition) {
 			info.lists++
 		}
 		for _, a := range f.Arguments {
-			info.args[a.Name] = &argumentInfo{fallback: integer(a.DefaultValue)}
+			info.args[a.Name] = &argumentInfo{typeName: a.Type.Name(), fallback: integer(a.DefaultValue)}
 		}
 		t.fields[f.Name] = info
 	}

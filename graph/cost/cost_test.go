@@ -44,6 +44,79 @@ type Unknown { x: Int @cost(weight: 1) }
 
 type variables map[string]any
 
+// Input implements cost.Variables.
+func (v variables) Input(name string) (cost.Input, bool) {
+	found, given := v[name]
+	return input{found}, given
+}
+
+type input struct{ value any }
+
+// Fields implements cost.Input.
+func (i input) Fields(each func(string, cost.Input)) {
+	if fields, ok := i.value.(map[string]any); ok {
+		for name, value := range fields {
+			each(name, input{value})
+		}
+	}
+}
+
+// Items implements cost.Input.
+func (i input) Items(each func(cost.Input)) {
+	if items, ok := i.value.([]any); ok {
+		for _, item := range items {
+			each(input{item})
+		}
+	}
+}
+
+// Fields of inputs weigh where they are given, in the document or in a variable, and
+// each time in a list.
+func TestInputFields(t *testing.T) {
+	t.Parallel()
+	m, err := cost.Load(`
+		type Query { find(by: Filter @unknown, many: [Filter!], plain: Plain): Int page(by: Filter, first: Int): [User!]! }
+		type User { id: ID! near(by: Filter): Int }
+		input Filter { name: String text: String and: [Filter!] area: Area plain: Plain }
+		input Area { radius: Int center: String }
+		input Plain { a: Int self: Plain }`, `
+		type Query { find(by: Filter @cost(weight: 1000), many: [Filter!], plain: Plain): Int
+			page(by: Filter, first: Int): [User!]! @listSize(slicingArguments: ["first"]) }
+		input Filter { text: String @cost(weight: 10) and: [Filter!] @cost(weight: 1) area: Area }
+		input Area { radius: Int @cost(weight: 100) }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type object = map[string]any
+	deep := object{"and": []any{object{"text": "a"}, object{"area": object{"radius": 1, "center": "x"}, "text": nil}}}
+	for text, cases := range map[string][]struct {
+		variables variables
+		want      int64
+	}{
+		`{ find(by: {name: "a"}) }`:                                                     {{nil, 1000}},
+		`{ find(many: {text: "a"}) }`:                                                   {{nil, 10}},
+		`{ find(many: [{text: "a"}, {text: "b", and: [{text: "c"}]}]) }`:                {{nil, 31}},
+		`{ find(many: {area: {center: "x"}, plain: {a: 1}}, plain: {self: {a: 1}}) }`:   {{nil, 0}},
+		`{ page(first: 3, by: {area: {radius: 1}}) { near(by: {text: "x"}) } }`:         {{nil, 100 + 3*(1+10)}},
+		`query($f: [Filter!]) { find(many: $f) }`:                                       {{nil, 0}, {variables{"f": deep}, 1 + 10 + 100 + 10}, {variables{"f": []any{deep, deep}}, 242}, {variables{"f": nil}, 0}, {variables{"f": "x"}, 0}},
+		`query($f: Filter = {text: "a"}) { find(many: [$f, {text: "b"}]) }`:             {{nil, 20}, {variables{"f": object{}}, 10}, {variables{"f": deep}, 131}},
+		`query($a: Area) { find(many: {area: $a}) }`:                                    {{nil, 0}, {variables{"a": object{"radius": 1}}, 100}},
+		`query($f: Filter, $n: Int) { page(first: $n, by: $f) { near(by: $f) } }`:       {{variables{"n": 2, "f": object{"text": "x"}}, 10 + 2*(1+10)}},
+		`query($f: Filter, $n: Int) { page(first: $n) { id } find(many: {text: "a"}) }`: {{variables{"n": 2}, 12}},
+	} {
+		e, err := compile(t, m, text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		for _, c := range cases {
+			if got := e.Of(c.variables); got != c.want {
+				t.Errorf("%s with %v costs %d, want %d", text, c.variables, got, c.want)
+			}
+		}
+	}
+}
+
 func (v variables) Int(name string) (value int64, number, given bool) {
 	found, given := v[name]
 	n, number := found.(int)

@@ -72,6 +72,18 @@ func pricedValue(doc *ast.Document, value ast.Value) *gql.Value {
 		return &gql.Value{Kind: gql.IntValue, Raw: strconv.FormatInt(doc.IntValueAsInt(value.Ref), 10)}
 	case ast.ValueKindVariable:
 		return &gql.Value{Kind: gql.Variable, Raw: doc.VariableValueNameString(value.Ref)}
+	case ast.ValueKindObject:
+		out := &gql.Value{Kind: gql.ObjectValue}
+		for _, ref := range doc.ObjectValues[value.Ref].Refs {
+			out.Children = append(out.Children, &gql.ChildValue{Name: doc.ObjectFieldNameString(ref), Value: pricedValue(doc, doc.ObjectFieldValue(ref))})
+		}
+		return out
+	case ast.ValueKindList:
+		out := &gql.Value{Kind: gql.ListValue}
+		for _, ref := range doc.ListValues[value.Ref].Refs {
+			out.Children = append(out.Children, &gql.ChildValue{Value: pricedValue(doc, doc.Value(ref))})
+		}
+		return out
 	case ast.ValueKindNull:
 		return &gql.Value{Kind: gql.NullValue}
 	default:
@@ -93,6 +105,34 @@ func (v *costVariables) Int(name string) (value int64, number, given bool) {
 	}
 	value, err := found.Int64()
 	return value, err == nil, true
+}
+
+// Input implements cost.Variables.
+func (v *costVariables) Input(name string) (cost.Input, bool) {
+	found := (*astjson.Value)(v).Get(name)
+	if found == nil {
+		return nil, false
+	}
+	return (*costInput)(found), true
+}
+
+// costInput is a value of a client's variables.
+type costInput astjson.Value
+
+// Fields implements cost.Input.
+func (v *costInput) Fields(each func(string, cost.Input)) {
+	if value := (*astjson.Value)(v); value.Type() == astjson.TypeObject {
+		value.GetObject().Visit(func(key []byte, member *astjson.Value) { each(string(key), (*costInput)(member)) })
+	}
+}
+
+// Items implements cost.Input.
+func (v *costInput) Items(each func(cost.Input)) {
+	if value := (*astjson.Value)(v); value.Type() == astjson.TypeArray {
+		for _, item := range value.GetArray() {
+			each((*costInput)(item))
+		}
+	}
 }
 
 // costError is the cause of a refusal because of an operation's cost.

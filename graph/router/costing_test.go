@@ -3,8 +3,10 @@ package router_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -176,5 +178,56 @@ func TestIntrospectionIsBounded(t *testing.T) {
 			continue
 		}
 		wantError(t, got, fault.CodeOperationTooComplex, want)
+	}
+}
+
+// Fields of inputs weigh where a client gives them, in the document or in variables.
+func TestCostOfInputs(t *testing.T) {
+	t.Parallel()
+	const field = `action: String\n  \"The id of who did it.\"`
+	config := strings.Replace(string(graph.Supergraph), field, strings.Replace(field, "String", "String @cost(weight: 20000)", 1), 1)
+	if config == string(graph.Supergraph) {
+		t.Fatal("the filter of events has changed")
+	}
+	all := &silent{}
+	r := newRouter(t, router.Options{
+		Config: []byte(config), Logger: slog.New(slog.DiscardHandler), Limits: router.Limits{MaxCost: 10_000},
+		Local: map[string]router.LocalSubgraph{"auth": all, "tenant": all, "user": all, "session": all},
+	})
+	server := httptest.NewServer(r)
+	t.Cleanup(server.Close)
+	for _, c := range []struct {
+		text, variables string
+		cost            int64
+	}{
+		{`{ auditEvents(first: 1, filter: {action: "user.invite"}) { edges { cursor } } }`, `{}`, 20_002},
+		{`query($f: AuditEventFilterInput) { auditEvents(first: 1, filter: $f) { edges { cursor } } }`, `{"f":{"action":"user.invite"}}`, 20_002},
+		{`query($f: AuditEventFilterInput = {action: "a"}) { auditEvents(first: 1, filter: $f) { edges { cursor } } }`, `{}`, 20_002},
+		{`query($a: String) { a: auditEvents(first: 1, filter: {action: $a}) { edges { cursor } } b: auditEvents(first: 2, filter: {action: $a}) { edges { cursor } } }`, `{"a":"x"}`, 40_005},
+		{`query($f: AuditEventFilterInput) { auditEvents(first: 1, filter: $f) { edges { cursor } } }`, `{"f":{"target":"x"}}`, 0},
+	} {
+		body, err := json.Marshal(map[string]any{"query": c.text, "variables": json.RawMessage(c.variables)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.Post(server.URL, "application/json", strings.NewReader(string(body))) //nolint:noctx // a server of this test
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.cost == 0 {
+			if strings.Contains(string(text), "OPERATION_TOO_COMPLEX") {
+				t.Errorf("%s: %s", c.text, text)
+			}
+			continue
+		}
+		got := complexityOf(t, answer{body: string(text)})
+		if diff := cmp.Diff(complexity{fault.CodeOperationTooComplex, c.cost, 10_000}, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.text, diff)
+		}
 	}
 }
