@@ -120,7 +120,7 @@ func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
 			s.at = e.at
 			continue
 		}
-		admitted, err := s.admit(ctx, e.event)
+		admitted, err := s.ask(ctx, e.event)
 		if err != nil {
 			return Delivery{}, err
 		}
@@ -130,6 +130,23 @@ func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
 			return Delivery{e.event, e.at.cursor()}, nil
 		}
 	}
+}
+
+// ask calls admit on a goroutine of its own: the stack that it needs would stay with
+// the one that waits for events, of which there may be thousands.
+func (s *Subscription) ask(ctx context.Context, e *Event) (admitted bool, err error) {
+	var panicked any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { panicked = recover() }()
+		admitted, err = s.admit(ctx, e)
+	}()
+	<-done
+	if panicked != nil {
+		panic(panicked)
+	}
+	return admitted, err
 }
 
 // next returns the next entry from memory, or from the stream where memory does
