@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/db/tenantdb"
@@ -84,6 +85,7 @@ type Permissions struct {
 	load      func(context.Context, *identity.Caller) (Set, error)
 	following func() bool
 	clock     func() time.Time
+	reading   singleflight.Group
 
 	mu sync.RWMutex
 	// sets is by tenant and user.
@@ -137,6 +139,9 @@ func (p *Permissions) Of(ctx context.Context) (Set, error) {
 		return known.set, nil
 	}
 	return remember(ctx, p, caller, func() (Set, error) {
+		if following {
+			return p.together(ctx, caller, changes, now)
+		}
 		set, err := p.load(ctx, caller)
 		if err != nil {
 			return Set{}, err

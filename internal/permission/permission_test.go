@@ -3,6 +3,7 @@ package permission_test
 import (
 	"context"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -165,6 +166,66 @@ func TestAReadingThatAChangeOvertook(t *testing.T) {
 	f.take(t, in, user)
 	if set, err := overtaken.Of(ctx); err != nil || set.Holds("users:read") {
 		t.Errorf("%v, %v: an overtaken reading was kept", set, err)
+	}
+}
+
+// Many who ask at once are one reading, which those who are still there get also
+// where the first one goes away.
+func TestOneReadingForAll(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	in := f.Tenant(t)
+	ctx, _ := f.user(t, in)
+	conn := f.Connect(t, "postgres")
+	var schema string
+	if err := conn.QueryRow(ctx, "SELECT schema_name FROM platform.tenants WHERE id = $1", in.ID()).Scan(&schema); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, "BEGIN; LOCK "+schema+".user_roles IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	watch := f.Connect(t, "postgres")
+	readings := func() (n int) {
+		if err := watch.QueryRow(ctx, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::regclass", schema+".user_roles").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	leaving, leave := context.WithCancel(ctx)
+	defer leave()
+	first := make(chan error, 1)
+	go func() { _, err := f.permissions.Of(leaving); first <- err }()
+	for readings() == 0 {
+	}
+	const many = 20
+	done := make(chan error, many)
+	var asking atomic.Int64
+	for range many {
+		go func() {
+			asking.Add(1)
+			_, err := f.permissions.Require(ctx, "users:read")
+			done <- err
+		}()
+	}
+	for asking.Load() < many {
+		runtime.Gosched()
+	}
+	for range 20 {
+		if n := readings(); n != 1 {
+			t.Fatalf("%d readings at once", n)
+		}
+	}
+	leave()
+	if err := <-first; err == nil {
+		t.Error("who has left was answered")
+	}
+	if _, err := conn.Exec(ctx, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	for range many {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }
 
