@@ -31,8 +31,8 @@ type federated struct {
 
 // newFederated serves a world for the subgraphs in a folder, one folder for each:
 // by the router over subgraphs in this process, by the router over HTTP, and by one
-// server that has all types.
-func newFederated(tb testing.TB, seed uint64, mishaps bool, subgraphs, composition string) *federated {
+// server that has all types. change alters the first.
+func newFederated(tb testing.TB, seed uint64, mishaps bool, subgraphs, composition string, change ...func(*router.Options)) *federated {
 	tb.Helper()
 	read := func(name string) []byte {
 		text, err := os.ReadFile(filepath.Join(composition, name))
@@ -78,6 +78,9 @@ func newFederated(tb testing.TB, seed uint64, mishaps bool, subgraphs, compositi
 		server := httptest.NewServer(f.world.Subgraph(name))
 		tb.Cleanup(server.Close)
 		remote.Remote[name] = router.Remote{URL: server.URL}
+	}
+	for _, c := range change {
+		c(&options)
 	}
 	f.ways["in one process"], f.ways["over HTTP"] = newRouter(tb, options), newRouter(tb, remote)
 	return f
