@@ -159,5 +159,8 @@ func (r *Router) resolve(
 	if _, err := r.resolver.ArenaResolveGraphQLResponse(rc, op.response, out); err != nil {
 		return nil, false, fault.Internal(err)
 	}
+	if op.boxes {
+		return unboxed(out.Bytes()), false, nil
+	}
 	return out.Bytes(), false, nil
 }

@@ -71,6 +71,8 @@ type operation struct {
 	// whole is set where the plan leaves something out or holds type markers: the
 	// answer is completed by it.
 	whole *ast.Document
+	// boxes is whether the plan boxes lists.
+	boxes bool
 	// limited are the fields with rates of their own.
 	limited []limitedField
 	// task learns how long it takes.
@@ -259,7 +261,8 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	if op.trigger != nil {
 		_, op.trigger.rights = r.graph.Rights.Of(doc)
 	}
-	r.attachSources(op.response.Fetches)
+	op.boxes = hasBoxes(op.response.Data)
+	r.attachSources(op.response.Fetches, op.boxes)
 	if op.trigger == nil {
 		op.direct = newDirect(op.response)
 	}
@@ -290,9 +293,7 @@ func (r *generation) planResponse(doc *ast.Document, name string) (*resolve.Grap
 	if cyclic(response.RawFetches) {
 		return nil, nil, errUnplannable
 	}
-	if completesNested(response) {
-		return nil, nil, errNested
-	}
+	boxLists(response)
 	postprocess.NewProcessor().Process(planned)
 	var found *trigger
 	if subscription != nil {

@@ -35,6 +35,7 @@ type source struct {
 	subgraph string
 	fetcher  fetcher
 	log      *slog.Logger
+	boxes    bool // lists within lists are boxed
 	// path is where the fetch's data goes in the response, up to the first list.
 	path []string
 	// span is the name of a fetch in a trace, took how long fetches take.
@@ -54,6 +55,9 @@ var _ resolve.DataSource = (*source)(nil)
 // Load runs the fetch. The headers of the engine are not used: what a remote
 // subgraph needs travels in ctx.
 func (s *source) Load(ctx context.Context, _ http.Header, input []byte) ([]byte, error) {
+	if s.boxes {
+		return boxed(s.load(ctx, unboxed(input), s.fetcher.fetch)), nil
+	}
 	return s.load(ctx, input, s.fetcher.fetch), nil
 }
 
@@ -132,19 +136,19 @@ func (s *source) failure(code fault.Code, message string) []byte {
 
 // attachSources gives each fetch of a finished plan its source. Introspection
 // keeps the engine's own.
-func (r *generation) attachSources(node *resolve.FetchTreeNode) {
+func (r *generation) attachSources(node *resolve.FetchTreeNode, boxes bool) {
 	if node == nil {
 		return
 	}
 	if node.Item != nil && node.Item.Fetch != nil {
-		r.attachSource(node.Item)
+		r.attachSource(node.Item, boxes)
 	}
 	for _, child := range node.ChildNodes {
-		r.attachSources(child)
+		r.attachSources(child, boxes)
 	}
 }
 
-func (r *generation) attachSource(item *resolve.FetchItem) {
+func (r *generation) attachSource(item *resolve.FetchItem, boxes bool) {
 	info := item.Fetch.FetchInfo()
 	if info == nil {
 		return
@@ -154,7 +158,7 @@ func (r *generation) attachSource(item *resolve.FetchItem) {
 		return
 	}
 	s := &source{
-		subgraph: info.DataSourceName, fetcher: fetcher, log: r.log,
+		subgraph: info.DataSourceName, fetcher: fetcher, log: r.log, boxes: boxes,
 		span: "fetch " + info.DataSourceName, took: r.metrics.fetches.WithLabelValues(info.DataSourceName),
 	}
 	for _, element := range item.ResponsePathElements {

@@ -265,15 +265,23 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 		}
 		return r.withErrors(ctx, part, found, []byte("null"))
 	}
+	initial := data.MarshalTo(nil)
+	if part.boxes {
+		initial = boxed(initial)
+	}
 	var out bytes.Buffer
-	if _, err := r.resolver.ResolveGraphQLResponse(r.resolveContext(ctx, part, variables), part.response, data.MarshalTo(nil), &out); err != nil {
+	if _, err := r.resolver.ResolveGraphQLResponse(r.resolveContext(ctx, part, variables), part.response, initial, &out); err != nil {
 		return nil, fault.Internal(err)
 	}
+	resolvedText := out.Bytes()
+	if part.boxes {
+		resolvedText = unboxed(resolvedText)
+	}
 	if len(found) == 0 && part.whole == nil {
-		result, _, err := r.clientResponse(ctx, part, out.Bytes())
+		result, _, err := r.clientResponse(ctx, part, resolvedText)
 		return result, err
 	}
-	resolved, err := astjson.ParseBytes(out.Bytes())
+	resolved, err := astjson.ParseBytes(resolvedText)
 	if err != nil {
 		return nil, fault.Internal(err)
 	}

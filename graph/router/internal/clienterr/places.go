@@ -15,6 +15,10 @@ import (
 // that were fetched together do not say whose they are.
 const EveryItem = "@"
 
+// Box is the one field of an object of a plan that stands for a list within a list;
+// it is in no path.
+const Box = "__internal_ts_list"
+
 var everyItemBytes = []byte(`"` + EveryItem + `"`)
 
 // Placed gives errors of single entities their places in a response of a shape, as
@@ -91,6 +95,9 @@ func newRoute(shape *resolve.Object, path []json.RawMessage) *route {
 func items(at []resolve.Node) []resolve.Node {
 	var out []resolve.Node
 	for _, n := range at {
+		if object, ok := n.(*resolve.Object); ok && len(object.Fields) == 1 && string(object.Fields[0].Name) == Box {
+			n = object.Fields[0].Value
+		}
 		if list, ok := n.(*resolve.Array); ok {
 			out = append(out, list.Item)
 		}
