@@ -32,11 +32,12 @@ func measureFairness(ctx context.Context, o options, s *stack) ([]figure, error)
 		return nil, err
 	}
 	lasting := pick(o, 10*time.Second, 4*time.Second)
-	all, err := drive(ctx, s.server.addr, meConnections, lasting/4, func(worker, i int) []byte { return requests[(worker+i)%len(requests)] })
-	if err != nil {
+	mixed := func(worker, i int) []byte { return requests[(worker+i)%len(requests)] }
+	if _, err := drive(ctx, s.server.addr, meConnections, lasting/4, mixed); err != nil { // to be warm
 		return nil, err
 	}
-	if all, err = drive(ctx, s.server.addr, meConnections, lasting/4, func(worker, i int) []byte { return requests[(worker+i)%len(requests)] }); err != nil {
+	all, err := drive(ctx, s.server.addr, meConnections, lasting/4, mixed)
+	if err != nil {
 		return nil, err
 	}
 	share := all.rate() / fairShares
