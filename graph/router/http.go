@@ -150,7 +150,8 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 // authenticate returns a context with the caller, if there is one.
 func (x *exchange) authenticate(ctx context.Context, req *http.Request) (context.Context, error) {
 	r := x.router
-	if r.current.Load().hasRemote {
+	// Another supergraph may bring a remote subgraph while a stream goes on.
+	if x.stream || r.current.Load().hasRemote {
 		ctx = withBearer(ctx, newBearer(req.Header.Get("Authorization")))
 	}
 	if r.options.Authenticate == nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -287,4 +288,33 @@ func TestPersistedOperationsOfAnotherSupergraph(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	wantBody(t, post(s.router, `{"documentId":"mail"}`), `{"data":{"me":{"id":"u1"}}}`)
+}
+
+// What was open when every subgraph was in this process has its token for one that
+// another supergraph reaches elsewhere.
+func TestStreamsHaveTheirTokenForNewSubgraphs(t *testing.T) {
+	t.Parallel()
+	l := newLiveShop(t, nil)
+	token, _ := l.token(t, nil, time.Hour)
+	s := l.stream(t, token, renamedWide)
+	w := l.dial(t, token)
+	w.subscribe("1", `subscription { userRenamed { orders { id } } }`)
+	l.await(t, 2)
+	orders, headers := overHTTP(t, l.orders)
+	delete(l.options.Local, "orders")
+	if err := l.router.Reload(t.Context(), readConfig(t, "shop"), map[string]router.Remote{"orders": {URL: orders}}); err != nil {
+		t.Fatal(err)
+	}
+	// What is open takes the change up a moment later.
+	eventually(t, "both to ask the new subgraph", func() bool {
+		l.rename("Ada L")
+		w.want(`{"id":"1","type":"next","payload":{"data":{"userRenamed":{"orders":[{"id":"o1"}]}}}}`)
+		s.want(`{"data":{"userRenamed":{"called":"Ada L","orders":[{"id":"o1","total":10}],"reviewCount":7,"greeting":"hi Ada L"}}}`)
+		return len(headers()) >= 4 || t.Failed()
+	})
+	for _, h := range headers() {
+		if got := h.Get("Authorization"); got == "" || !strings.HasSuffix(got, token) {
+			t.Errorf("the new subgraph was asked with %q", got)
+		}
+	}
 }
