@@ -140,7 +140,7 @@ func (w *writing) field(d *ast.Definition, depth int, at string, out *[]string) 
 	text := f.Name + w.arguments(f)
 	at += "." + alias
 	meant := text
-	if w.loose && !strings.Contains(text, "{") { // the type alone
+	if w.loose && !strings.ContainsAny(text, "{[") { // the type alone
 		if meant = "a " + f.Type.String(); w.schema.Types[f.Type.Name()].IsCompositeType() {
 			meant = strings.Replace(meant, f.Type.Name(), "object", 1)
 		}
