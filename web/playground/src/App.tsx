@@ -1,5 +1,6 @@
 import { GraphiQL } from 'graphiql';
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { Confirm } from './Confirm';
 import { createFetcher } from './fetcher';
 import icon from './icon.svg';
 import { offeredAccounts, type Account } from './settings';
@@ -11,7 +12,7 @@ import { defaultTabs } from './tabs';
 
 /** The page: a bar, GraphiQL, and at the right a panel on who is signed in. */
 export function App({ session }: { session: Session }) {
-  const { person, endsAt, notice } = useSyncExternalStore(session.subscribe, session.shown);
+  const { person, endsAt, notice, unconfirmed } = useSyncExternalStore(session.subscribe, session.shown);
   const [fetcher] = useState(() => createFetcher(session));
   const [accounts, setAccounts] = useState<Account[]>([]);
   const [open, setOpen] = useState(true);
@@ -19,11 +20,11 @@ export function App({ session }: { session: Session }) {
 
   useEffect(() => void offeredAccounts().then(setAccounts, () => setAccounts([])), []);
   useEffect(() => {
-    if (notice) setOpen(true);
-  }, [notice]);
+    if (notice || unconfirmed) setOpen(true);
+  }, [notice, unconfirmed]);
 
   /** Makes room for the editors, and leaves the focus where the panel can be had back. */
-  const signedIn = () => {
+  const makeRoom = () => {
     setOpen(false);
     toggle.current?.focus();
   };
@@ -81,9 +82,12 @@ export function App({ session }: { session: Session }) {
         </main>
         <aside id="account" className="account" aria-label="Account" hidden={!open}>
           {person && endsAt ? (
-            <SignedIn session={session} person={person} endsAt={endsAt} />
+            <>
+              {unconfirmed && <Confirm session={session} email={person.email} onConfirmed={makeRoom} />}
+              <SignedIn session={session} person={person} endsAt={endsAt} />
+            </>
           ) : (
-            <SignIn session={session} accounts={accounts} notice={notice} onSignedIn={signedIn} />
+            <SignIn session={session} accounts={accounts} notice={notice} onSignedIn={makeRoom} />
           )}
         </aside>
       </div>

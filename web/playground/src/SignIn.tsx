@@ -1,5 +1,5 @@
 import { useId, useRef, useState, type FormEvent } from 'react';
-import { ApiError } from './api';
+import { ApiError, sentence } from './api';
 import type { Session, TenantChoices } from './session';
 import type { Account } from './settings';
 
@@ -149,10 +149,4 @@ export function SignIn({ session, accounts, notice, onSignedIn }: SignInProps) {
       )}
     </>
   );
-}
-
-/** The API's messages are clauses; here they stand alone. */
-function sentence(message: string): string {
-  const text = message.charAt(0).toUpperCase() + message.slice(1);
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -53,3 +53,9 @@ export async function call<Data>(
   }
   return answer.data;
 }
+
+/** The API's messages are clauses; in the panel they stand alone. */
+export function sentence(message: string): string {
+  const text = message.charAt(0).toUpperCase() + message.slice(1);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

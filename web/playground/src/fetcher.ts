@@ -15,6 +15,7 @@ export function createFetcher(session: Session): Fetcher {
     if (token) headers.set('Authorization', `Bearer ${token}`);
     const response = await fetch(input, { ...init, headers, credentials: 'omit', cache: 'no-store' });
     if (token && response.status === 401) session.refused(token);
+    if (token && (await needsPassword(response.clone()))) session.stepUp(token);
     return response;
   };
   return createGraphiQLFetcher({
@@ -23,6 +24,13 @@ export function createFetcher(session: Session): Fetcher {
     enableIncrementalDelivery: false,
     wsClient: createSockets(session),
   });
+}
+
+/** Whether an answer says that the sign-in is too long ago for what was asked. */
+async function needsPassword(response: Response): Promise<boolean> {
+  if (!(response.headers.get('Content-Type') ?? '').includes('json')) return false;
+  const answer = (await response.json()) as { errors?: { extensions?: { code?: string } }[] };
+  return answer.errors?.some((error) => error.extensions?.code === 'STEP_UP_REQUIRED') ?? false;
 }
 
 /** With this the server closes a socket whose session has ended; after all else a new token helps. */

@@ -14,6 +14,8 @@ export interface Shown {
   endsAt?: Date;
   /** Why there is no session any more, for people to read. */
   notice?: string;
+  /** The server has asked for the password again. */
+  unconfirmed?: boolean;
 }
 
 export interface Credentials {
@@ -75,6 +77,12 @@ const signOutOperation = /* GraphQL */ `
 const renewOperation = /* GraphQL */ `
   mutation Renew($refreshToken: String!) {
     refreshSession(input: { refreshToken: $refreshToken }) { accessToken refreshToken expiresIn }
+  }
+`;
+
+const confirmOperation = /* GraphQL */ `
+  mutation Confirm($input: ConfirmPasswordInput!) {
+    confirmPassword(input: $input) { accessToken expiresIn }
   }
 `;
 
@@ -157,6 +165,25 @@ export class Session {
   /** Notes that the server has refused a token. */
   refused(token: string): void {
     if (token === this.#tokens?.access) this.#end('Your session has ended. Please sign in again.');
+  }
+
+  /** Notes that the server wants the password again for what a token was sent with. */
+  stepUp(token: string): void {
+    if (token === this.#tokens?.access) this.#show({ ...this.#shown, unconfirmed: true });
+  }
+
+  /** Proves the password again. It rejects with ApiError, and then all stays as it was. */
+  async confirm(password: string): Promise<void> {
+    const token = await this.accessToken();
+    const { confirmPassword } = await call<{ confirmPassword: { accessToken: string; expiresIn: number } }>(
+      confirmOperation,
+      { input: { password } },
+      token,
+    );
+    const now = this.#tokens;
+    if (!now || !token) return; // signed out meanwhile
+    const { accessToken, expiresIn } = confirmPassword;
+    this.#keep({ access: accessToken, refresh: now.refresh, endsAt: Date.now() + expiresIn * 1000 }, this.#shown.person);
   }
 
   /** Replaces the tokens; callers at the same time share one renewal. */
