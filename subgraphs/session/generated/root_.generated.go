@@ -860,7 +860,10 @@ type RevokeUserSessionsPayload {
 }
 
 type Subscription {
-  "What happens to the sessions of the user who is signed in, in this tenant."
+  """
+  What happens to the sessions of the user who is signed in, in this tenant. What
+  happens within moments of each other may come in either order.
+  """
   sessionEvents(
     """
     Resume after the event with this cursor: what came since is delivered first.

@@ -578,7 +578,8 @@ type Mutation {
 type Subscription {
   """
   What happens to the tenant of the access token. Members of the platform's own
-  tenant with the permission tenants:manage also follow the creation of tenants.
+  tenant with the permission tenants:manage also follow the creation of tenants. What
+  happens within moments of each other may come in either order.
   """
   tenantEvents(
     """

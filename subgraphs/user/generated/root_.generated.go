@@ -1486,7 +1486,8 @@ type Mutation {
 type Subscription {
   """
   What is done in the tenant, as it is recorded: everything for who has the
-  permission audit:read, else what one does oneself.
+  permission audit:read, else what one does oneself. What is done within moments of
+  each other may come in either order; the ids sort by time.
   """
   activityEvents(
     """
