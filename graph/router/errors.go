@@ -30,13 +30,13 @@ func (r *Router) present(ctx context.Context, err error) []clienterr.Error {
 		r.log.ErrorContext(ctx, "request failed", "error", errors.Unwrap(f))
 		return []clienterr.Error{clienterr.Internal(ctx)}
 	}
-	x := clienterr.Extensions{Code: f.Code, Field: f.Field, RetryAfter: clienterr.Seconds(f.RetryAfter), MaxAge: clienterr.Seconds(f.MaxAge)}
-	x.RequestID = clienterr.RequestID(ctx, f.Code)
+	e := clienterr.FromFault(f)
+	e.Extensions.RequestID = clienterr.RequestID(ctx, f.Code)
 	var dear *costError
 	if errors.As(f, &dear) {
-		x.Cost, x.Limit = dear.cost, dear.limit
+		e.Extensions.Cost, e.Extensions.Limit = dear.cost, dear.limit
 	}
-	return []clienterr.Error{{Message: f.Message, Extensions: x}}
+	return []clienterr.Error{e}
 }
 
 // clientResponse rewrites the errors of a finished response for the client. A
@@ -92,8 +92,7 @@ func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) (_ []
 			out = append(out, clienterr.Error{Message: message, Path: clientPath(e.Get("path")), Extensions: x})
 			continue
 		}
-		masked := clienterr.Internal(ctx)
-		masked.Path = clientPath(e.Get("path"))
+		masked := clienterr.Hidden(ctx, clientPath(e.Get("path")))
 		// A non-null field without a value is most often the consequence of an error
 		// that is in the list already; alone, it is the subgraph's fault.
 		if x.Code == "" && strings.HasPrefix(message, "Cannot return null for non-nullable") {

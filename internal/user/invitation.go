@@ -101,11 +101,11 @@ func (u *Users) WithdrawInvitation(ctx context.Context, in WithdrawInvitationInp
 		if err != nil {
 			return err
 		}
-		if err := c.mayWithdraw(row.RoleKey); err != nil {
-			return err
-		}
 		role, err := c.role("input.invitationId", row.RoleKey)
 		if err != nil {
+			return err
+		}
+		if err := c.mayGive(role.Permissions); err != nil {
 			return err
 		}
 		withdrawn = &Invitation{
@@ -120,16 +120,6 @@ func (u *Users) WithdrawInvitation(ctx context.Context, in WithdrawInvitationInp
 		return nil, fmt.Errorf("withdraw an invitation: %w", err)
 	}
 	return withdrawn, nil
-}
-
-// mayWithdraw answers FORBIDDEN unless the caller could have sent an invitation with
-// this role.
-func (c change) mayWithdraw(key string) error {
-	role, err := c.role("", key)
-	if err != nil {
-		return nil // there is nothing to be had by it
-	}
-	return c.mayGive(role.Permissions)
 }
 
 // InviteUser invites somebody to the caller's tenant by mail and records
@@ -174,7 +164,11 @@ func (u *Users) InviteUser(ctx context.Context, in InviteUserInput) (*Invitation
 			return err
 		}
 		for _, key := range withdrawn {
-			if err := c.mayWithdraw(key); err != nil {
+			former, err := c.role("input.email", key)
+			if err != nil {
+				return err
+			}
+			if err := c.mayGive(former.Permissions); err != nil {
 				return err
 			}
 		}

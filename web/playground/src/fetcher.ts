@@ -29,7 +29,9 @@ export function createFetcher(session: Session): Fetcher {
 /** Whether an answer says that the sign-in is too long ago for what was asked. */
 async function needsPassword(response: Response): Promise<boolean> {
   if (!(response.headers.get('Content-Type') ?? '').includes('json')) return false;
-  const answer = (await response.json()) as { errors?: { extensions?: { code?: string } }[] };
+  const text = await response.text();
+  if (!text.includes('STEP_UP_REQUIRED')) return false; // nearly always, and whatever else it holds
+  const answer = JSON.parse(text) as { errors?: { extensions?: { code?: string } }[] };
   return answer.errors?.some((error) => error.extensions?.code === 'STEP_UP_REQUIRED') ?? false;
 }
 
