@@ -176,23 +176,15 @@ func (r *run) resolve(t thing, field *ast.Field) (any, error) {
 		}
 		return out, nil
 	}
-	required := ""
-	if set := w.requires[t.typeName+"."+field.Name]; set != nil {
-		var values any
-		var err error
-		if r.server.whole {
-			values, err = w.demanded(t, set)
-		} else {
-			values, err = handed(t.given, set)
-		}
-		if err != nil {
-			return nil, err
-		}
-		encoded, err := json.Marshal(values)
-		if err != nil {
-			return nil, err
-		}
-		required = string(encoded)
+	var required string
+	var err error
+	if r.server.whole {
+		required, err = w.required(t, field.Name)
+	} else if set := w.requires[t.typeName+"."+field.Name]; set != nil {
+		required, err = handedText(t.given, set)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return w.value(r.server.schema, t, field.Definition, normal(r.server.schema, field.Definition.Arguments, args), required)
 }

@@ -80,7 +80,22 @@ func (w *World) made(schema *ast.Schema, at string, t *ast.Type, h uint64, sure 
 	return fmt.Sprintf("%s-%x \"é", d.Name, next("text")%4096)
 }
 
-// demanded is what a field requires, told by the world itself.
+// required is what a field of a thing requires, told by the world itself: "" if
+// nothing.
+func (w *World) required(t thing, field string) (string, error) {
+	set := w.requires[t.typeName+"."+field]
+	if set == nil {
+		return "", nil
+	}
+	values, err := w.demanded(t, set)
+	if err != nil {
+		return "", err
+	}
+	encoded, err := json.Marshal(values)
+	return string(encoded), err
+}
+
+// demanded is what a selection of @requires is worth.
 func (w *World) demanded(t thing, set ast.SelectionSet) (map[string]any, error) {
 	out := map[string]any{}
 	for _, s := range set {
@@ -94,7 +109,11 @@ func (w *World) demanded(t thing, set ast.SelectionSet) (map[string]any, error) 
 		}
 		field := *f
 		field.Definition = definition
-		value, err := w.value(schema, t, definition, field.ArgumentMap(nil), "")
+		required, err := w.required(t, f.Name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := w.value(schema, t, definition, normal(schema, definition.Arguments, field.ArgumentMap(nil)), required)
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +153,18 @@ func (w *World) definition(typeName, field string) (*ast.Schema, *ast.FieldDefin
 	return nil, nil
 }
 
-// handed is the part of a representation that a field requires.
+// handedText is the part of a representation that a field requires, as required
+// writes it.
+func handedText(given any, set ast.SelectionSet) (string, error) {
+	values, err := handed(given, set)
+	if err != nil {
+		return "", err
+	}
+	encoded, err := json.Marshal(values)
+	return string(encoded), err
+}
+
+// handed is the part of a representation that a selection names.
 func handed(given any, set ast.SelectionSet) (any, error) {
 	switch v := given.(type) {
 	case map[string]any:

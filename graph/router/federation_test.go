@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"context"
+	"flag"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,13 +33,25 @@ func TestOwnSupergraphIsOneGraph(t *testing.T) {
 	}
 }
 
+// seeds is how many worlds a random test makes up of a supergraph: a few here, many
+// (go test -args -seeds 200) where the router has changed; first is where they begin.
+var (
+	seeds = flag.Uint64("seeds", 6, "worlds that a random test makes up")
+	first = flag.Uint64("first", 0, "the first of them")
+)
+
 // A supergraph with the shapes that federation allows: several keys, nested and
 // compound ones, @requires with arguments and nested fields, @provides, @shareable,
 // interfaces, unions, enums as input and output, lists in lists, @inaccessible.
 func TestFederationsShapes(t *testing.T) {
 	t.Parallel()
-	const folder = "testdata/audit"
-	for seed := range uint64(6) {
+	randomWorlds(t, "testdata/audit", *seeds)
+}
+
+// randomWorlds compares random operations about some made-up worlds of a supergraph.
+func randomWorlds(t *testing.T, folder string, worlds uint64) {
+	t.Helper()
+	for seed := *first; seed < *first+worlds; seed++ {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			f := newFederated(t, seed, seed%2 == 1, folder, folder)
@@ -156,7 +169,9 @@ func TestDifferentShapesAreRefused(t *testing.T) {
 		`{ anything { ... on Book { is: pages } ... on Film { is: seconds } } }`:                                          `"is" conflict`, // Int and Int!
 		`{ anything { ... on Book { is: author { is: id } } ... on Product { is: brand { is: name } } } }`:                `"is" conflict`,
 		`{ anything { ... on Book { is: title } ... on Film { is: __typename } ... on Person { is: age } } }`:             `"is" conflict`,
-		`{ anything { ... on Book { is: title } ... on Film { is: __typename } } }`:                                       `"is" conflict`,
+		`{ anything { ... on Book { is: isbn } ... on Film { is: __typename } ... on Person { is: nick } } }`:             `"is" conflict`, // String! and String
+		`{ media { is: __typename ... on Film { is: title } } }`:                                                          `"is" conflict`,
+		`{ media { __typename ... on Film { __typename: title } } }`:                                                      `"__typename" conflict`,
 		`{ anything { ... on Book { is: author { is: id } } ... on Person { is: favourite { is: id } } } }`:               ``,
 		`{ anything { ... on Book { is: isbn } ... on Film { is: title } } media { ... on Film { is: author { id } } } }`: ``,
 	} {
@@ -167,5 +182,31 @@ func TestDifferentShapesAreRefused(t *testing.T) {
 			continue
 		}
 		wantError(t, query(f.ways["in one process"], text, ""), fault.CodeInvalidInput, want)
+	}
+}
+
+// The name of a type is a String!, so that its alias may be that of another one in
+// fragments that never meet.
+func TestAliasesOfTypenames(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	f := newFederated(t, 3, false, folder, folder)
+	ask := func(text string) string { return query(f.ways["in one process"], text, "").body }
+	for text, plain := range map[string]string{
+		`{ media { ... on Book { is: isbn title } ... on Film { is: __typename } } }`:                            `{ media { ... on Book { is: isbn title } ... on Film { y: __typename } } }`,
+		`{ media { ... on Book { title } ... on Film { title: __typename } } }`:                                  `{ media { ... on Book { title } ... on Film { y: __typename } } }`,
+		`{ media { ... on Film { __typename } ... on Book { __typename: title author { __typename: id } } } }`:   `{ media { ... on Film { y: __typename } ... on Book { y: title author { y: id } } } }`,
+		`{ anything { ... on Book { greeting: __typename } ... on Person { greeting } ... on Film { title } } }`: `{ anything { ... on Book { y: __typename } ... on Person { greeting } ... on Film { title } } }`,
+	} {
+		name := "is"
+		for _, n := range []string{"title", "__typename", "greeting"} {
+			if strings.Contains(text, n+": ") {
+				name = n
+			}
+		}
+		want, got := strings.ReplaceAll(ask(plain), `"y":`, `"`+name+`":`), ask(text)
+		if want != got || strings.Contains(got, `"errors"`) {
+			t.Errorf("%s\nwant %s\ngot  %s", text, want, got)
+		}
 	}
 }

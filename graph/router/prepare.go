@@ -251,11 +251,11 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	if planned == nil { // nothing of it may run
 		return op, nil
 	}
-	document.PrefixAliases(planned)
+	document.PrefixAliases(planned, r.graph.Taking)
 	if planned, err = document.SetApart(planned, r.graph.Client, r.graph.Shapes, d.Size.Fields); err != nil {
 		return nil, err
 	}
-	if op.response, op.trigger, err = r.planResponse(planned, d.Name); err != nil {
+	if op.response, op.trigger, err = r.planAnyhow(planned, d.Name); err != nil {
 		return nil, err
 	}
 	if op.trigger != nil {
@@ -269,8 +269,8 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	return op, nil
 }
 
-func (r *generation) planResponse(doc *ast.Document, name string) (*resolve.GraphQLResponse, *trigger, error) {
-	planner, err := plan.NewPlanner(r.graph.Plan)
+func (r *generation) planResponse(config plan.Configuration, doc *ast.Document, name string) (*resolve.GraphQLResponse, *trigger, error) {
+	planner, err := plan.NewPlanner(config)
 	if err != nil {
 		return nil, nil, fault.Internal(err)
 	}
@@ -291,7 +291,7 @@ func (r *generation) planResponse(doc *ast.Document, name string) (*resolve.Grap
 		return nil, nil, fault.InvalidInput("query", "incremental delivery is not supported")
 	}
 	if cyclic(response.RawFetches) {
-		return nil, nil, errUnplannable
+		return nil, nil, errCyclic
 	}
 	boxLists(response)
 	postprocess.NewProcessor().Process(planned)

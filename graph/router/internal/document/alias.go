@@ -19,13 +19,26 @@ import (
 // never meet; the response and its errors show the client's own alias again.
 const AliasPrefix = "tsAlias_"
 
+// typenamePrefix begins the name under which an alias of __typename is planned. It
+// differs from that of other fields, because subgraphs' servers do not agree on
+// whether String! and __typename look alike to a client: in fragments that never meet
+// one alias may stand for both.
+const typenamePrefix = "tsTypename_"
+
+// Reserved is whether a schema uses names that are kept for clients' aliases.
+func Reserved(schema string) (prefix string, found bool) {
+	for _, prefix := range []string{AliasPrefix, typenamePrefix} {
+		if strings.Contains(schema, prefix) {
+			return prefix, true
+		}
+	}
+	return "", false
+}
+
 // ReservedAlias begins the aliases that the engine itself makes.
 const ReservedAlias = "__internal"
 
-var (
-	aliasPrefixBytes   = []byte(AliasPrefix)
-	reservedAliasBytes = []byte(ReservedAlias)
-)
+var reservedAliasBytes = []byte(ReservedAlias)
 
 // placeholder is the alias of the __typename with which the engine fills a selection
 // that @skip and @include have emptied.
@@ -48,19 +61,24 @@ func DropPlaceholders(doc *ast.Document) {
 }
 
 // PrefixAliases renames each alias in a validated document. Those of the engine's
-// own stay; checkDocument has refused clients' aliases that look like them.
-func PrefixAliases(doc *ast.Document) {
+// own stay; checkDocument has refused clients' aliases that look like them. Fields of
+// the names in taking get an alias too: others require them with arguments of their
+// own, and the planner would take the client's for those.
+func PrefixAliases(doc *ast.Document, taking map[string]bool) {
 	for i := range doc.Fields {
-		if !doc.Fields[i].Alias.IsDefined {
+		if !doc.Fields[i].Alias.IsDefined && !taking[doc.FieldNameString(i)] {
 			continue
 		}
-		alias := doc.FieldAliasBytes(i)
+		alias := doc.FieldAliasOrNameBytes(i)
 		if bytes.HasPrefix(alias, reservedAliasBytes) {
 			continue
 		}
-		name := make([]byte, 0, len(AliasPrefix)+len(alias))
-		name = append(append(name, AliasPrefix...), alias...)
-		doc.Fields[i].Alias.Name = doc.Input.AppendInputBytes(name)
+		prefix := AliasPrefix
+		if doc.FieldNameString(i) == "__typename" {
+			prefix = typenamePrefix
+		}
+		name := append([]byte(prefix), alias...)
+		doc.Fields[i].Alias = ast.Alias{IsDefined: true, Name: doc.Input.AppendInputBytes(name), Colon: doc.Fields[i].Alias.Colon}
 	}
 }
 
@@ -77,7 +95,7 @@ func RestoreAliases(node resolve.Node) {
 			if field.Info != nil && strings.HasPrefix(field.Info.ExactParentTypeName, "__") {
 				readFrom(field.Value, field.Info.Name)
 			}
-			field.Name = bytes.TrimPrefix(field.Name, aliasPrefixBytes)
+			field.Name = []byte(ClientName(string(field.Name)))
 			RestoreAliases(field.Value)
 		}
 	case *resolve.Array:
@@ -86,11 +104,18 @@ func RestoreAliases(node resolve.Node) {
 }
 
 // ClientName returns a response name as the client wrote it.
-func ClientName(name string) string { return strings.TrimPrefix(name, AliasPrefix) }
+func ClientName(name string) string {
+	if client, ok := strings.CutPrefix(name, AliasPrefix); ok {
+		return client
+	}
+	return strings.TrimPrefix(name, typenamePrefix)
+}
 
 // ClientMessage returns an error's message without the prefix, which is found in
 // messages that quote a field's response name.
-func ClientMessage(message string) string { return strings.ReplaceAll(message, AliasPrefix, "") }
+func ClientMessage(message string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(message, AliasPrefix, ""), typenamePrefix, "")
+}
 
 // readFrom has a value read from its field's own name: the engine's introspection
 // answers without aliases.

@@ -15,8 +15,8 @@ import (
 //
 // The planner tells fields apart by their path. Where `by` is selected on an
 // interface, and in a fragment on one of its types again, it loses what the second
-// asks of other services; and it overlooks that a field with arguments in the one is
-// in the way of what the other requires. So selections on an object type lose the
+// asks of other services; and it overlooks that what the one requires is in the way
+// of what the other requires. So selections on an object type lose the
 // fragments around them, and selections on an interface or union that meet in such
 // a way are written once for each type.
 type apart struct {
@@ -151,7 +151,8 @@ func (p *apart) field(field int, inner []int, on string) error {
 }
 
 // meet is whether selections on an abstract type ask one object for the same field
-// in several places, or for a field with arguments in one and for others in another.
+// in several places, or in one for a field that requires what others may require
+// otherwise.
 func (p *apart) meet(refs []int, possible []string) bool {
 	for _, t := range possible {
 		found := p.collect(refs, t)
@@ -159,8 +160,8 @@ func (p *apart) meet(refs []int, possible []string) bool {
 			if s.others && len(s.inner) > 0 {
 				return true
 			}
-			named := !strings.HasPrefix(s.name, AliasPrefix) && p.shapes.taking[[2]string{t, s.name}]
-			if named && slices.ContainsFunc(found, func(o *asked) bool { return o.place != s.place || o.others }) {
+			varied := p.shapes.varied[[2]string{t, p.doc.FieldNameString(s.field)}]
+			if varied && slices.ContainsFunc(found, func(o *asked) bool { return o.place != s.place || o.others }) {
 				return true
 			}
 		}

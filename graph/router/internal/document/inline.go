@@ -19,9 +19,14 @@ type Shapes struct {
 	possible map[string][]string
 	// fields are the named types of fields, by type and name.
 	fields map[[2]string]string
-	// taking are the fields that take arguments, by type and name.
-	taking map[[2]string]bool
+	// varied are the fields that require others with arguments which differ from what
+	// is required elsewhere.
+	varied map[[2]string]bool
 }
+
+// Vary notes a field which requires another one with arguments that differ from those
+// with which it is required elsewhere.
+func (s *Shapes) Vary(typeName, field string) { s.varied[[2]string{typeName, field}] = true }
 
 // InlineFragments puts what fragments select in the place of their spreads, in the
 // chosen operation.
@@ -133,12 +138,10 @@ func common(a, b []string) []string {
 
 // NewShapes reads the shapes of a schema.
 func NewShapes(schema *ast.Document) *Shapes {
-	out := &Shapes{possible: map[string][]string{}, fields: map[[2]string]string{}, taking: map[[2]string]bool{}}
+	out := &Shapes{possible: map[string][]string{}, fields: map[[2]string]string{}, varied: map[[2]string]bool{}}
 	fields := func(on string, refs []int) {
 		for _, ref := range refs {
-			key := [2]string{on, schema.FieldDefinitionNameString(ref)}
-			out.fields[key] = schema.FieldDefinitionTypeNameString(ref)
-			out.taking[key] = schema.FieldDefinitionHasArgumentsDefinitions(ref)
+			out.fields[[2]string{on, schema.FieldDefinitionNameString(ref)}] = schema.FieldDefinitionTypeNameString(ref)
 		}
 	}
 	for i := range schema.ObjectTypeDefinitions {

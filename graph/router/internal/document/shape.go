@@ -64,8 +64,7 @@ func (c *mergeCheck) typeOf(f scoped) (int, bool) {
 // alike is whether values of two types look alike to a client.
 func (c *mergeCheck) alike(a, b int) bool {
 	if a == stringType || b == stringType {
-		// Subgraphs' servers do not agree on whether another String! may stand beside it.
-		return a == b
+		return a == b || c.aString(max(a, b)) // the other one, as stringType is below all
 	}
 	left, right := c.schema.Types[a], c.schema.Types[b]
 	if left.TypeKind != right.TypeKind {
@@ -76,6 +75,12 @@ func (c *mergeCheck) alike(a, b int) bool {
 	}
 	one, other := c.schema.TypeNameString(a), c.schema.TypeNameString(b)
 	return one == other || c.composite(one) && c.composite(other)
+}
+
+// aString is whether a type is String!, as that of __typename is.
+func (c *mergeCheck) aString(ref int) bool {
+	of := c.schema.Types[ref]
+	return of.TypeKind == ast.TypeKindNonNull && c.schema.Types[of.OfType].TypeKind == ast.TypeKindNamed && c.schema.TypeNameString(of.OfType) == "String"
 }
 
 func (c *mergeCheck) composite(name string) bool {

@@ -3,7 +3,6 @@
 package supergraph
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -32,9 +31,14 @@ type Graph struct {
 	Client *ast.Document
 	// Shapes are those of the client schema.
 	Shapes *document.Shapes
+	// Taking are the names of fields with arguments that others require.
+	Taking map[string]bool
 	// sdl is the text of the client schema, as it is served with its ETag.
 	sdl, etag string
 	Plan      plan.Configuration
+	// Layered plans what Plan cannot, with more fetches: it has subgraphs taken apart
+	// so that no two wait for each other. It is nil where nothing can be.
+	Layered *plan.Configuration
 	// Subgraphs are the routing URLs by name.
 	Subgraphs map[string]string
 	Inputs    *inputs.Types
@@ -43,8 +47,8 @@ type Graph struct {
 }
 
 // Load reads a config. It fails on one that does not parse or lacks what the router
-// needs, on a demand that cannot be read, and on a schema that uses
-// document.AliasPrefix. ctx ends the engine's background work.
+// needs, on a demand that cannot be read, on fields that require each other, and on a
+// schema that uses document.Reserved names. ctx ends the engine's background work.
 func Load(ctx context.Context, raw []byte) (*Graph, error) {
 	file, err := readConfig(raw)
 	if err != nil {
@@ -61,8 +65,8 @@ func Load(ctx context.Context, raw []byte) (*Graph, error) {
 	if g.Client, err = parseSchema(g.sdl); err != nil {
 		return nil, fmt.Errorf("client schema: %w", err)
 	}
-	if bytes.Contains([]byte(engine.RouterSchema), []byte(document.AliasPrefix)) {
-		return nil, fmt.Errorf("the schema uses %q, which is reserved for clients' aliases", document.AliasPrefix)
+	if prefix, found := document.Reserved(engine.RouterSchema); found {
+		return nil, fmt.Errorf("the schema uses %q, which is reserved for clients' aliases", prefix)
 	}
 	g.sdl = strings.TrimSpace(g.sdl) + "\n"
 	g.etag = fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(g.sdl)))
@@ -79,15 +83,28 @@ func Load(ctx context.Context, raw []byte) (*Graph, error) {
 		names[s.ID] = s.Name
 		g.Subgraphs[s.Name] = s.RoutingURL
 	}
-	if g.Plan, err = planConfiguration(ctx, engine, names); err != nil {
+	varied, taking, err := tellApart(g.Router, engine.DataSources)
+	if err != nil {
 		return nil, err
 	}
-	introspection, err := introspection_datasource.NewIntrospectionConfigFactory(g.Client)
-	if err != nil {
-		return nil, fmt.Errorf("introspection: %w", err)
+	for at := range varied {
+		g.Shapes.Vary(at.TypeName, at.FieldName)
 	}
-	g.Plan.DataSources = append(g.Plan.DataSources, introspection.BuildDataSourceConfigurations()...)
-	g.Plan.Fields = append(g.Plan.Fields, introspection.BuildFieldConfigurations()...)
+	g.Taking = taking
+	layers, err := newLayers(g.Router, engine.DataSources)
+	if err != nil {
+		return nil, err
+	}
+	if g.Plan, err = g.planConfiguration(ctx, engine, engine.DataSources, names); err != nil {
+		return nil, err
+	}
+	if split := layers.split(); split != nil {
+		layered, err := g.planConfiguration(ctx, engine, split, names)
+		if err != nil {
+			return nil, err
+		}
+		g.Layered = &layered
+	}
 	return g, nil
 }
 
@@ -128,7 +145,10 @@ func parseSchema(sdl string) (*ast.Document, error) {
 	return &doc, nil
 }
 
-func planConfiguration(ctx context.Context, engine *engineConfig, names map[string]string) (plan.Configuration, error) {
+// planConfiguration is what the planner knows of the subgraphs, and of introspection.
+func (g *Graph) planConfiguration(
+	ctx context.Context, engine *engineConfig, sources []dataSourceConfig, names map[string]string,
+) (plan.Configuration, error) {
 	var config plan.Configuration
 	config.DefaultFlushIntervalMillis, _ = engine.FlushInterval.Int64()
 	for _, t := range engine.Types {
@@ -152,23 +172,26 @@ func planConfiguration(ctx context.Context, engine *engineConfig, names map[stri
 	if err != nil {
 		return config, err
 	}
-	for i := range engine.DataSources {
-		source, err := dataSource(factory, &engine.DataSources[i], names, engine.Strings)
+	for i := range sources {
+		name := names[sources[i].subgraph()]
+		source, err := dataSource(factory, &sources[i], name, engine.Strings)
 		if err != nil {
-			return config, fmt.Errorf("subgraph %s: %w", names[engine.DataSources[i].ID], err)
+			return config, fmt.Errorf("subgraph %s: %w", name, err)
 		}
 		config.DataSources = append(config.DataSources, source)
 	}
+	introspection, err := introspection_datasource.NewIntrospectionConfigFactory(g.Client)
+	if err != nil {
+		return config, fmt.Errorf("introspection: %w", err)
+	}
+	config.DataSources = append(config.DataSources, introspection.BuildDataSourceConfigurations()...)
+	config.Fields = append(config.Fields, introspection.BuildFieldConfigurations()...)
 	return config, nil
 }
 
 func dataSource(
-	factory plan.PlannerFactory[graphql_datasource.Configuration], c *dataSourceConfig, names, strings map[string]string,
+	factory plan.PlannerFactory[graphql_datasource.Configuration], c *dataSourceConfig, name string, strings map[string]string,
 ) (plan.DataSource, error) {
-	name, ok := names[c.ID]
-	if !ok {
-		return nil, fmt.Errorf("data source %s has no name", c.ID)
-	}
 	upstream, ok := strings[c.CustomGraphQL.UpstreamSchema.Key]
 	if !ok {
 		return nil, errors.New("its schema is missing")
