@@ -1,8 +1,9 @@
 // Command codegen runs gqlgen once for each subgraph: every folder of subgraphs/
 // with a schema, or those named as arguments, by the one gqlgen.yml. By the same
 // settings it makes the subgraphs that cmd/bench measures, and from their
-// supergraph the monolith that it measures them against. Run it from the
-// repository's root; a second run changes nothing.
+// supergraph the monolith that it measures them against, and for tests monoliths
+// of whole client schemas. Run it from the repository's root; a second run changes
+// nothing.
 package main
 
 import (
@@ -56,7 +57,7 @@ func run(only []string) error {
 			}
 		}
 	}
-	return nil
+	return generateMonoliths(only)
 }
 
 // subgraphs lists the folders with a schema.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,7 +83,7 @@ func (s *Server) Execute(_ context.Context, query, operationName string, variabl
 		root = s.schema.Mutation
 	}
 	run := &run{server: s, doc: doc, variables: coerced}
-	data, ok := run.object(root, thing{typeName: root.Name}, []ast.SelectionSet{operation.SelectionSet}, nil)
+	data, ok := run.object(root, Thing{typeName: root.Name}, []ast.SelectionSet{operation.SelectionSet}, nil)
 	if !ok {
 		data = []byte("null")
 	}
@@ -121,7 +120,7 @@ type collected struct {
 }
 
 // object renders an object; false if a field inside has no value and must have one.
-func (r *run) object(d *ast.Definition, t thing, sets []ast.SelectionSet, path []any) ([]byte, bool) {
+func (r *run) object(d *ast.Definition, t Thing, sets []ast.SelectionSet, path []any) ([]byte, bool) {
 	var found []*collected
 	for _, set := range sets {
 		found = r.collect(d, set, found)
@@ -155,14 +154,10 @@ func (r *run) object(d *ast.Definition, t thing, sets []ast.SelectionSet, path [
 }
 
 func (r *run) fail(err error, path []any) {
-	extensions := map[string]any{"code": "NOT_FOUND"}
-	if !errors.Is(err, errMishap) {
-		extensions = map[string]any{"code": "INTERNAL"}
-	}
-	r.errors = append(r.errors, map[string]any{"message": err.Error(), "path": path, "extensions": extensions})
+	r.errors = append(r.errors, map[string]any{"message": err.Error(), "path": path, "extensions": map[string]any{"code": Code(err)}})
 }
 
-func (r *run) resolve(t thing, field *ast.Field) (any, error) {
+func (r *run) resolve(t Thing, field *ast.Field) (any, error) {
 	args, w := r.arguments(field), r.server.world
 	if field.Name == "_entities" {
 		var out []any
@@ -172,21 +167,22 @@ func (r *run) resolve(t thing, field *ast.Field) (any, error) {
 			if !ok {
 				return nil, fmt.Errorf("no identity in %v", representation)
 			}
-			out = append(out, thing{typeName: representation["__typename"].(string), id: id, given: representation})
+			out = append(out, Thing{typeName: representation["__typename"].(string), id: id, given: representation})
 		}
 		return out, nil
 	}
-	var required string
-	var err error
+	args = normal(r.server.schema, field.Definition.Arguments, args)
 	if r.server.whole {
-		required, err = w.required(t, field.Name)
-	} else if set := w.requires[t.typeName+"."+field.Name]; set != nil {
-		required, err = handedText(t.given, set)
+		return w.Answer(r.server.schema, t, field.Definition, args)
 	}
-	if err != nil {
-		return nil, err
+	required := ""
+	if set := w.requires[t.typeName+"."+field.Name]; set != nil {
+		var err error
+		if required, err = handedText(t.given, set); err != nil {
+			return nil, err
+		}
 	}
-	return w.value(r.server.schema, t, field.Definition, normal(r.server.schema, field.Definition.Arguments, args), required)
+	return w.value(r.server.schema, t, field.Definition, args, required)
 }
 
 // complete renders a value of a type. failed says that its error is told already.
@@ -220,7 +216,7 @@ func (r *run) nullable(t *ast.Type, value any, sets []ast.SelectionSet, path []a
 			out = append(out, text...)
 		}
 		return append(out, ']'), whole
-	case thing:
+	case Thing:
 		return r.object(r.server.schema.Types[v.typeName], v, sets, path)
 	}
 	text, err := json.Marshal(value)

@@ -1,6 +1,7 @@
 package graphtest
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -67,19 +68,28 @@ func without(schema *ast.Schema, o Operation, n int) (Operation, bool) {
 	if c.n >= 0 {
 		return o, false
 	}
-	doc.Fragments = slices.DeleteFunc(doc.Fragments, func(f *ast.FragmentDefinition) bool { return !c.spread(f.Name) })
+	return tidied(doc, o.Variables), true
+}
+
+// tidied is an operation without the fragments and variables that it does not use.
+func tidied(doc *ast.QueryDocument, variables map[string]any) Operation {
+	for n := -1; n != len(doc.Fragments); {
+		n = len(doc.Fragments)
+		doc.Fragments = slices.DeleteFunc(doc.Fragments, func(f *ast.FragmentDefinition) bool { return !spread(doc, f.Name) })
+	}
 	text := format(doc)
 	out := Operation{Variables: map[string]any{}}
+	operation := doc.Operations[0]
 	operation.VariableDefinitions = slices.DeleteFunc(operation.VariableDefinitions, func(v *ast.VariableDefinition) bool {
-		return strings.Count(text, "$"+v.Variable) < 2
+		return len(regexp.MustCompile(`\$`+v.Variable+`\b`).FindAllString(text, 2)) < 2
 	})
 	for _, v := range operation.VariableDefinitions {
-		if value, ok := o.Variables[v.Variable]; ok {
+		if value, ok := variables[v.Variable]; ok {
 			out.Variables[v.Variable] = value
 		}
 	}
 	out.Text = format(doc)
-	return out, true
+	return out
 }
 
 func format(doc *ast.QueryDocument) string {
@@ -147,7 +157,7 @@ func (c *cutting) directives(list *ast.DirectiveList) {
 }
 
 // spread is whether a fragment is used.
-func (c *cutting) spread(name string) bool {
-	text := format(&ast.QueryDocument{Operations: c.doc.Operations, Fragments: c.doc.Fragments})
+func spread(doc *ast.QueryDocument, name string) bool {
+	text := format(doc)
 	return strings.Contains(text+" ", "..."+name+" ") || strings.Contains(text, "... "+name+" ")
 }

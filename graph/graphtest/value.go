@@ -12,8 +12,32 @@ import (
 // errMishap is what fields fail with.
 var errMishap = errors.New("a mishap")
 
+// Code is what clients read of an error of the world.
+func Code(err error) string {
+	if errors.Is(err, errMishap) {
+		return "NOT_FOUND"
+	}
+	return "INTERNAL"
+}
+
+// Root is the object of a root type.
+func Root(typeName string) Thing { return Thing{typeName: typeName} }
+
+// Type names the type of a thing.
+func (t Thing) Type() string { return t.typeName }
+
+// Answer is what a field of a thing is worth to who knows everything: nil, a Thing, a
+// []any of the like, or an int, float64, bool or string. The arguments are coerced.
+func (w *World) Answer(schema *ast.Schema, t Thing, field *ast.FieldDefinition, args map[string]any) (any, error) {
+	required, err := w.required(t, field.Name)
+	if err != nil {
+		return nil, err
+	}
+	return w.value(schema, t, field, args, required)
+}
+
 // value is what a field of a thing is worth. required is what the field requires.
-func (w *World) value(schema *ast.Schema, t thing, field *ast.FieldDefinition, args map[string]any, required string) (any, error) {
+func (w *World) value(schema *ast.Schema, t Thing, field *ast.FieldDefinition, args map[string]any, required string) (any, error) {
 	at := t.typeName + "." + field.Name
 	encoded, err := json.Marshal(args)
 	if err != nil {
@@ -30,10 +54,10 @@ func (w *World) value(schema *ast.Schema, t thing, field *ast.FieldDefinition, a
 }
 
 // keyValue shows the identity.
-func (w *World) keyValue(schema *ast.Schema, t thing, field *ast.FieldDefinition) any {
+func (w *World) keyValue(schema *ast.Schema, t Thing, field *ast.FieldDefinition) any {
 	name := field.Type.Name()
 	if d := schema.Types[name]; d != nil && d.IsCompositeType() {
-		return thing{typeName: name, id: t.id}
+		return Thing{typeName: name, id: t.id}
 	}
 	if name == "Int" {
 		n, _ := strconv.Atoi(t.id)
@@ -69,20 +93,20 @@ func (w *World) made(schema *ast.Schema, at string, t *ast.Type, h uint64, sure 
 		values := w.values[d.Name]
 		return values[next("enum")%uint64(len(values))]
 	case ast.Object:
-		return thing{typeName: d.Name, id: strconv.Itoa(int(next("id") % 40))}
+		return Thing{typeName: d.Name, id: strconv.Itoa(int(next("id") % 40))}
 	case ast.Interface, ast.Union:
 		types := w.possible[at]
 		if len(types) == 0 {
 			return nil
 		}
-		return thing{typeName: types[next("type")%uint64(len(types))], id: strconv.Itoa(int(next("id") % 40))}
+		return Thing{typeName: types[next("type")%uint64(len(types))], id: strconv.Itoa(int(next("id") % 40))}
 	}
 	return fmt.Sprintf("%s-%x \"é", d.Name, next("text")%4096)
 }
 
 // required is what a field of a thing requires, told by the world itself: "" if
 // nothing.
-func (w *World) required(t thing, field string) (string, error) {
+func (w *World) required(t Thing, field string) (string, error) {
 	set := w.requires[t.typeName+"."+field]
 	if set == nil {
 		return "", nil
@@ -96,7 +120,7 @@ func (w *World) required(t thing, field string) (string, error) {
 }
 
 // demanded is what a selection of @requires is worth.
-func (w *World) demanded(t thing, set ast.SelectionSet) (map[string]any, error) {
+func (w *World) demanded(t Thing, set ast.SelectionSet) (map[string]any, error) {
 	out := map[string]any{}
 	for _, s := range set {
 		f, ok := s.(*ast.Field)
@@ -126,7 +150,7 @@ func (w *World) demanded(t thing, set ast.SelectionSet) (map[string]any, error) 
 
 func (w *World) told(value any, set ast.SelectionSet) (any, error) {
 	switch v := value.(type) {
-	case thing:
+	case Thing:
 		return w.demanded(v, set)
 	case []any:
 		out := make([]any, len(v))

@@ -196,8 +196,8 @@ func fieldSet(d *ast.Directive) (ast.SelectionSet, error) {
 	return doc.Operations[0].SelectionSet, nil
 }
 
-// thing is an object of the world.
-type thing struct {
+// Thing is an object of the world.
+type Thing struct {
 	typeName, id string
 	// given is what another server told of it, nil if nothing.
 	given map[string]any

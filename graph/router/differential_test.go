@@ -61,14 +61,14 @@ func newFederated(tb testing.TB, seed uint64, mishaps bool, subgraphs, compositi
 		tb.Fatal(err)
 	}
 	caller := &identity.Caller{
-		Subject: uuid.New(), Session: uuid.New(), Tenant: dbtest.New(tb.(*testing.T)).Tenant(tb.(*testing.T)),
+		Subject: uuid.New(), Session: uuid.New(), Tenant: dbtest.New(tb).Tenant(tb),
 		AuthTime: time.Now(), Expires: time.Now().Add(time.Hour),
 	}
 	options := router.Options{
 		Config: read("supergraph.json"), Logger: slog.New(slog.DiscardHandler),
 		Authenticate: func(*http.Request) (*identity.Caller, error) { return caller, nil },
 		MissingScope: everyScope,
-		Limits:       router.Limits{MaxCost: 1 << 50, MaxFields: 1 << 20, MaxAliases: 1 << 20, MaxTokens: 1 << 20, MaxDepth: 1 << 10, MaxDirectives: 1 << 20},
+		Limits:       router.Limits{MaxCost: 1 << 50, MaxFields: 1 << 20, MaxAliases: 1 << 20, MaxTokens: 1 << 20, MaxDepth: 1 << 10, MaxDirectives: 1 << 20, MaxRootFields: 1 << 20},
 		Local:        map[string]router.LocalSubgraph{},
 	}
 	remote := options

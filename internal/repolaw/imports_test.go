@@ -33,6 +33,9 @@ func lawOfModule(from string, test bool, to string) string {
 	if to == "internal/dbtest" && from != to {
 		return "dbtest is for tests"
 	}
+	if within(to, "graph/graphtest") && !test && !within(from, "graph/graphtest") {
+		return "graphtest is for tests"
+	}
 	if to == "internal/backing" && !within(from, "cmd") && from != "internal/dbtest" {
 		return "backing services are cmd's and the tests'"
 	}
@@ -149,6 +152,10 @@ func TestImportLawCatches(t *testing.T) {
 		{"cmd/tradesage/main.go", module + "/internal/dbtest", "for tests"},
 		{"cmd/tradesage/main_test.go", module + "/internal/dbtest", ""},
 		{"graph/router/a.go", module + "/graph", ""},
+		{"graph/router/a.go", module + "/graph/graphtest", "for tests"},
+		{"graph/router/a_test.go", module + "/graph/graphtest/monolith", ""},
+		{"cmd/tradesage/main.go", module + "/graph/graphtest/monolith/product", "for tests"},
+		{"graph/graphtest/monolith/a.go", module + "/graph/graphtest", ""},
 		{"graph/router/a.go", module + "/internal/identity", ""},
 		{"graph/router/a.go", module + "/db", "only"},
 		{"graph/router/a.go", module + "/subgraphs/auth", "only"},
