@@ -142,7 +142,7 @@ func live(w http.ResponseWriter, _ *http.Request) {
 func (a *app) publicHandler(ready http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", a.router)
-	mux.Handle("GET /schema.graphql", a.router.SchemaSDL())
+	mux.Handle("/schema.graphql", a.router.SchemaSDL())
 	if a.ring != nil { // nobody signs in where there is none
 		mux.Handle("GET /.well-known/jwks.json", a.ring)
 	}

@@ -1,6 +1,7 @@
 package router_test
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,6 +36,12 @@ func TestWhoMayOpenASocket(t *testing.T) {
 		if resp == nil || resp.StatusCode != c.status {
 			t.Errorf("%s: got %v, %v, want %d", name, resp, err, c.status)
 			continue
+		}
+		if c.status != 101 {
+			body, err := io.ReadAll(resp.Body)
+			if want := map[int]fault.Code{401: fault.CodeUnauthenticated, 403: fault.CodeForbidden, 503: fault.CodeUnavailable}[c.status]; err != nil || !strings.Contains(string(body), `"code":"`+string(want)+`"`) {
+				t.Errorf("%s: %s, %v", name, body, err)
+			}
 		}
 		if c.status == 101 {
 			w.greet("")

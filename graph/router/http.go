@@ -196,6 +196,7 @@ func (x *exchange) checkHeaders(h http.Header) (status int, _ error) {
 	case !isJSON(h.Get("Content-Type")):
 		return http.StatusUnsupportedMediaType, fault.InvalidInput("", "the Content-Type must be "+mediaJSON)
 	case h.Get("Content-Encoding") != "" && !strings.EqualFold(h.Get("Content-Encoding"), "identity"):
+		x.w.Header().Set("Accept-Encoding", "identity") // RFC 9110, 15.5.16
 		return http.StatusUnsupportedMediaType, fault.InvalidInput("", "compressed requests are not read: send the body without a Content-Encoding")
 	}
 	return http.StatusOK, nil
@@ -338,6 +339,10 @@ func (x *exchange) refuseOperation(ctx context.Context, err error) {
 func (x *exchange) refuse(ctx context.Context, status int, outcome string, err error) {
 	if f, ok := fault.As(err); ok && f.RetryAfter > 0 {
 		x.w.Header().Set("Retry-After", strconv.Itoa(clienterr.Seconds(f.RetryAfter)))
+		var beyond *rateError
+		if errors.As(err, &beyond) {
+			x.tellRefusal(beyond)
+		}
 	}
 	x.write(ctx, status, outcome, x.router.errorsOnly(ctx, err))
 }

@@ -284,6 +284,7 @@ func (r *Router) settle(ctx context.Context, c *class, all *charge) (ratelimit.V
 type rateError struct {
 	document.BeyondLimit
 	verdict ratelimit.Verdict
+	class   *class
 }
 
 // Unwrap tells metrics the kind of limit.
@@ -293,7 +294,7 @@ func (e *rateError) Unwrap() error { return &e.BeyondLimit }
 func (c *class) limited(v ratelimit.Verdict) error {
 	c.refused("rate")
 	return fault.RateLimited(fmt.Sprintf("too many requests (%s); try again later", v.Policy.Name), max(v.RetryAfter, time.Millisecond)).
-		Because(&rateError{document.BeyondLimit{Kind: "rate"}, v})
+		Because(&rateError{document.BeyondLimit{Kind: "rate"}, v, c})
 }
 
 // policyHeader lists the policies of a class (draft-ietf-httpapi-ratelimit-headers).
@@ -301,13 +302,31 @@ func (r *Rates) policyHeader() []string {
 	var out []string
 	for _, p := range []*ratelimit.Policy{r.IP, r.User, r.Tenant, r.UserCost, r.TenantCost} {
 		if p != nil {
-			out = append(out, fmt.Sprintf("%q;q=%d;w=%d", p.Name, p.Quota, clienterr.Seconds(p.Period)))
+			out = append(out, policyItem(p))
 		}
 	}
 	if out == nil {
 		return nil
 	}
 	return []string{strings.Join(out, ", ")}
+}
+
+func policyItem(p *ratelimit.Policy) string {
+	return fmt.Sprintf("%q;q=%d;w=%d", p.Name, p.Quota, clienterr.Seconds(p.Period))
+}
+
+// tellRefusal says in the headers of a refusal which policy refused: it may be one
+// of a field, or of a program, that is not among those of every request.
+func (x *exchange) tellRefusal(e *rateError) {
+	x.tellRates(e.class, e.verdict)
+	item, header := policyItem(e.verdict.Policy), x.w.Header()
+	known := strings.Join(header["Ratelimit-Policy"], ", ")
+	switch {
+	case known == "":
+		header["Ratelimit-Policy"] = []string{item}
+	case !strings.Contains(known, item):
+		header["Ratelimit-Policy"] = []string{known + ", " + item}
+	}
 }
 
 // tellRates says in a response's headers what is left of the policy of which least

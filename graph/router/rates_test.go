@@ -115,6 +115,10 @@ func (r *rated) allowed(t *testing.T, n int, body, token, address string) (allow
 		if wait, err := strconv.Atoi(got.header.Get("Retry-After")); err != nil || wait < 1 || !strings.Contains(got.body, fmt.Sprintf(`"retryAfter":%d`, wait)) {
 			t.Errorf("Retry-After %q, %s", got.header.Get("Retry-After"), got.body)
 		}
+		name, _, _ := strings.Cut(got.header.Get("RateLimit"), ";r=0;t=")
+		if name == "" || !strings.Contains(got.header.Get("RateLimit-Policy"), name+";q=") {
+			t.Errorf("RateLimit %q, RateLimit-Policy %q", got.header.Get("RateLimit"), got.header.Get("RateLimit-Policy"))
+		}
 	}
 	return allowed
 }
@@ -265,11 +269,17 @@ func TestRatesOnSockets(t *testing.T) {
 			continue
 		case strings.Contains(string(text), "RATE_LIMITED"):
 			counts["refused"]++
+		case strings.Contains(string(text), "INVALID_INPUT"):
+			counts["invalid"]++
 		}
-		say(fmt.Sprintf(`{"type":"subscribe","id":"%d","payload":%s}`, i, smallBody))
+		payload := smallBody
+		if i == 0 {
+			payload = `{}` // what is no operation counts too
+		}
+		say(fmt.Sprintf(`{"type":"subscribe","id":"%d","payload":%s}`, i, payload))
 	}
-	if counts["next"] != 3 || counts["refused"] < 20 {
-		t.Errorf("%v, want 3 answers and 20 refusals", counts)
+	if counts["invalid"] != 1 || counts["next"] != 2 || counts["refused"] < 20 {
+		t.Errorf("%v, want one error, 2 answers and 20 refusals", counts)
 	}
 	second, _, err := open()
 	if err != nil {

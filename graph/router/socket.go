@@ -16,6 +16,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
@@ -98,7 +99,13 @@ func (x *exchange) serveSocket(ctx context.Context, req *http.Request) {
 		r.log.DebugContext(ctx, "WebSocket refused", "error", err)
 		s.finish()
 		r.clients.remove(s)
-		return // Accept has answered
+		status, err := taken.refusal()
+		outcome := outcomeInvalid
+		if status == http.StatusForbidden {
+			outcome = outcomeRefused
+		}
+		x.refuse(ctx, status, outcome, err)
+		return
 	}
 	go s.serve(conn, taken.conn)
 }
@@ -345,6 +352,10 @@ func (s *socket) take(kind websocket.MessageType, text []byte) {
 	var m message
 	if kind != websocket.MessageText || json.Unmarshal(text, &m) != nil {
 		s.close(closeBadRequest, "a message must be a JSON object")
+		return
+	}
+	if rawjson.RepeatsKey(text) {
+		s.close(closeBadRequest, "a key occurs twice in a message")
 		return
 	}
 	s.handle(m)

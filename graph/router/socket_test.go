@@ -29,6 +29,8 @@ func TestMessagesThatEndTheSocket(t *testing.T) {
 		"null":               {websocket.MessageText, `null`, 4400},
 		"a list":             {websocket.MessageText, `[{"type":"ping"}]`, 4400},
 		"a number as type":   {websocket.MessageText, `{"type":7}`, 4400},
+		"a key twice":        {websocket.MessageText, `{"type":"subscribe","type":"ping"}`, 4400},
+		"and escaped":        {websocket.MessageText, `{"type":"subscribe","typ\u0065":"ping"}`, 4400},
 		"an unknown type":    {websocket.MessageText, `{"type":"start"}`, 4400},
 		"a server's type":    {websocket.MessageText, `{"type":"next","id":"1","payload":{}}`, 4400},
 		"an ack":             {websocket.MessageText, `{"type":"connection_ack"}`, 4400},

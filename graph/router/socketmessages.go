@@ -196,6 +196,10 @@ func (o *socketOperation) run(ctx context.Context, payload []byte) {
 	}
 	request, err := parseRequest(payload)
 	if err != nil {
+		class.count(err)
+		if _, limited := r.take(asking, class, nil, 0, nil); limited != nil {
+			err = limited
+		}
 		done(err)
 		return
 	}

@@ -3,8 +3,11 @@ package router
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"net"
 	"net/http"
+
+	"github.com/tradesage/tradesage/internal/fault"
 )
 
 // socketBuffer is the size of each of a socket's two buffers, in bytes. Messages are
@@ -13,10 +16,35 @@ import (
 const socketBuffer = 512
 
 // taking takes a connection from a response, leaves what net/http kept for it
-// behind, and remembers it.
+// behind, and remembers it. What says that there is none is left to the router.
 type taking struct {
 	http.ResponseWriter
-	conn net.Conn
+	conn    net.Conn
+	refused int // the status of a refusal
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (t *taking) WriteHeader(status int) {
+	if status == http.StatusSwitchingProtocols {
+		t.ResponseWriter.WriteHeader(status)
+		return
+	}
+	t.refused = status
+}
+
+// Write implements http.ResponseWriter: nothing is written before the connection is
+// taken but why it is not.
+func (t *taking) Write(text []byte) (int, error) { return len(text), nil }
+
+// refusal is the status and the error of a socket that was not opened.
+func (t *taking) refusal() (int, error) {
+	switch t.refused {
+	case http.StatusForbidden:
+		return t.refused, fault.Forbidden("pages of this origin may not use the API")
+	case 0: // the connection is gone, or cannot be taken
+		return http.StatusInternalServerError, fault.Internal(errors.New("a connection that cannot be taken over"))
+	}
+	return t.refused, fault.InvalidInput("", "this is no WebSocket handshake of version 13")
 }
 
 // Hijack implements http.Hijacker.

@@ -24,8 +24,12 @@ func (s *Server) present(ctx context.Context, err error) *gqlerror.Error {
 		wrapped = &gqlerror.Error{}
 	}
 	out := &gqlerror.Error{Path: wrapped.Path, Locations: wrapped.Locations}
-	if out.Path == nil && graphql.GetFieldContext(ctx) != nil {
-		out.Path = graphql.GetPath(ctx)
+	if field := graphql.GetFieldContext(ctx); field != nil {
+		// The path of an error in an argument goes on into the argument, where a
+		// client would look for a field of the answer.
+		if out.Path == nil || field.Args == nil && field.Result == nil {
+			out.Path = field.Path()
+		}
 	}
 	f, ok := fault.As(err)
 	switch {

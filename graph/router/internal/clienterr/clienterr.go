@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/operationreport"
@@ -75,7 +76,7 @@ func FromReport(report operationreport.Report) error {
 	}
 	out := &DocumentError{}
 	for _, external := range report.ExternalErrors {
-		e := Error{Message: external.Message, Extensions: Extensions{Code: fault.CodeInvalidInput}}
+		e := Error{Message: clip(external.Message), Extensions: Extensions{Code: fault.CodeInvalidInput}}
 		for _, l := range external.Locations {
 			if l.Line > 0 && l.Column > 0 {
 				e.Locations = append(e.Locations, Location{Line: l.Line, Column: l.Column})
@@ -84,6 +85,16 @@ func FromReport(report operationreport.Report) error {
 		out.Errors = append(out.Errors, e)
 	}
 	return out
+}
+
+// maxMessage bounds a message about a document, in bytes: it repeats parts of it.
+const maxMessage = 500
+
+func clip(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
 }
 
 // RequestID is the id of the request for failures that are not the client's: with
@@ -111,7 +122,7 @@ const ErrorsFirst = `{"errors":`
 
 // FromFault is a fault as a client sees it.
 func FromFault(f *fault.Error) Error {
-	return Error{Message: f.Message, Extensions: Extensions{
+	return Error{Message: clip(f.Message), Extensions: Extensions{
 		Code: f.Code, Field: f.Field, RetryAfter: Seconds(f.RetryAfter), MaxAge: Seconds(f.MaxAge),
 	}}
 }

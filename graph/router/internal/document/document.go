@@ -4,6 +4,7 @@ package document
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/wundergraph/astjson"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
@@ -40,8 +41,15 @@ type Condition struct {
 // Parse reads a document and picks the named operation, or the only one if name
 // is empty. Errors are INVALID_INPUT and, beyond the limits, OPERATION_TOO_COMPLEX.
 func Parse(text, name string, limits *Limits) (*Document, error) {
+	text, err := plainEscapes(strings.TrimPrefix(text, byteOrderMark))
+	if err != nil {
+		return nil, err
+	}
 	tokens, err := checkTokens(text, limits.MaxTokens)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkLexemes(text); err != nil {
 		return nil, err
 	}
 	parsed, report := astparser.ParseGraphqlDocumentString(text)
@@ -79,6 +87,9 @@ func Parse(text, name string, limits *Limits) (*Document, error) {
 			return nil, err
 		}
 	}
+	if err := d.checkRules(); err != nil {
+		return nil, err
+	}
 	if err := d.findConditions(ref); err != nil {
 		return nil, err
 	}
@@ -107,7 +118,7 @@ func (d *Document) chooseOperation(name string) (int, error) {
 	case name == "" && count > 1:
 		return 0, fault.InvalidInput("operationName", "the document holds several operations: name one")
 	case chosen < 0:
-		return 0, fault.InvalidInput("operationName", fmt.Sprintf("the document holds no operation %q", name))
+		return 0, fault.InvalidInput("operationName", fmt.Sprintf("the document holds no operation %q", clip(name)))
 	}
 	return chosen, nil
 }

@@ -2,6 +2,7 @@ package document
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
@@ -19,7 +20,7 @@ func Locate(report *operationreport.Report, text, operationName string) {
 			continue
 		}
 		if doc == nil {
-			parsed, parseReport := astparser.ParseGraphqlDocumentString(text)
+			parsed, parseReport := astparser.ParseGraphqlDocumentString(strings.TrimPrefix(text, byteOrderMark))
 			if parseReport.HasErrors() {
 				return
 			}

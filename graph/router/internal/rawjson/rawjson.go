@@ -3,7 +3,9 @@ package rawjson
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -33,6 +35,21 @@ func EachMember(object []byte, f func(key string, value []byte)) bool {
 		}
 	}
 	return i < len(object) && object[i] == '}'
+}
+
+// RepeatsKey reports whether a valid JSON object has a key twice, or one that is
+// escaped and so might be another's. Readers disagree on which of two counts.
+func RepeatsKey(object []byte) bool {
+	var keys [8]string // more than any object has that is asked about
+	n, repeats := 0, false
+	EachMember(object, func(key string, _ []byte) {
+		repeats = repeats || strings.Contains(key, `\`) || slices.Contains(keys[:n], key)
+		if n < len(keys) {
+			keys[n] = key
+			n++
+		}
+	})
+	return repeats
 }
 
 func skipSpace(b []byte, i int) int {
