@@ -14,6 +14,7 @@ type streamsConfig struct {
 	Operations  int           `name:"stream-operations" env:"TRADESAGE_STREAM_OPERATIONS" default:"50" help:"Most operations that run at once on one WebSocket, 1 to 1000."`
 	Queue       int           `name:"stream-queue" env:"TRADESAGE_STREAM_QUEUE" default:"64" help:"Most events that wait in memory for one client that shares their source with others, 1 to 1000."`
 	SlowWithin  time.Duration `name:"stream-slow-within" env:"TRADESAGE_STREAM_SLOW_WITHIN" default:"1s" help:"How long a client whose queue is full may take for one event, and so hold up those who share its source, 10ms to 1m. Then its subscription ends, and it can go on after its last cursor."`
+	Resume      time.Duration `name:"stream-resume-within" env:"TRADESAGE_STREAM_RESUME_WITHIN" default:"30s" help:"How long subscriptions outlive the service of another process that they come from, and go on when it is back, 0s to 10m; 0s ends them at once."`
 	Share       bool          `name:"stream-sharing" env:"TRADESAGE_STREAM_SHARING" negatable:"" default:"true" help:"Equal subscriptions of one session share one source of events."`
 }
 
@@ -31,6 +32,9 @@ func (c *streamsConfig) validate() error {
 			return fmt.Errorf("%s: %d is not between 1 and %d", bound.name, bound.value, bound.most)
 		}
 	}
+	if c.Resume < 0 || c.Resume > 10*time.Minute {
+		return fmt.Errorf("TRADESAGE_STREAM_RESUME_WITHIN: %s is not between 0s and 10m", c.Resume)
+	}
 	if c.SlowWithin < 10*time.Millisecond || c.SlowWithin > time.Minute {
 		return fmt.Errorf("TRADESAGE_STREAM_SLOW_WITHIN: %s is not between 10ms and 1m", c.SlowWithin)
 	}
@@ -41,11 +45,13 @@ func (c *streamsConfig) validate() error {
 func (c *config) streams() router.Streams {
 	s := router.Streams{
 		Origins: c.Origins, MaxConnections: c.Streams.Connections, MaxOperations: c.Streams.Operations,
-		Queue: c.Streams.Queue, SlowWithin: c.Streams.SlowWithin,
-	}
-	if c.Streams.Share {
+		Queue: c.Streams.Queue, SlowWithin: c.Streams.SlowWithin, ResumeWithin: c.Streams.Resume,
+		NoSharing: !c.Streams.Share, Cursor: "cursor",
 		// The first event of each only says that it has begun.
-		s.Feeds = map[string]string{"activityEvents": "after", "sessionEvents": "after", "tenantEvents": "after"}
+		Feeds: map[string]string{"activityEvents": "after", "sessionEvents": "after", "tenantEvents": "after"},
+	}
+	if s.ResumeWithin == 0 {
+		s.ResumeWithin = -1
 	}
 	return s
 }

@@ -24,6 +24,9 @@ type sharing struct {
 
 // newSharing returns nil for a trigger whose subscriptions have a source each.
 func (r *generation) newSharing(t *trigger) *sharing {
+	if r.streams.NoSharing {
+		return nil
+	}
 	// A stream that keeps the token with which it began ends with it, and so would
 	// those of others who have newer ones.
 	if remote, ok := t.follower.(*remoteFetcher); ok && !remote.way.Renews {

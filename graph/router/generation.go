@@ -10,6 +10,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/graph/router/internal/supergraph"
 	"github.com/tradesage/tradesage/graph/upstream"
 )
@@ -99,9 +100,9 @@ func (r *generation) reach(name string, way Remote) *remoteFetcher {
 			return known
 		}
 	}
-	return &remoteFetcher{name: name, way: way, log: r.log, upstream: upstream.New(upstream.Options{
+	return &remoteFetcher{name: name, way: way, log: r.log, streams: &r.streams, resumed: r.metrics.resumed.WithLabelValues(name), upstream: upstream.New(upstream.Options{
 		Name: name, Transport: way.Transport, Timeout: way.Timeout, Policy: r.options.Upstream,
-		Logger: r.log, Metrics: r.upstreams,
+		Logger: r.log, Metrics: r.upstreams, IsResponse: rawjson.IsResponse,
 	})}
 }
 

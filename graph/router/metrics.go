@@ -26,6 +26,7 @@ type metrics struct {
 	connections   *prometheus.GaugeVec
 	subscriptions prometheus.Gauge
 	feeds         prometheus.Gauge
+	resumed       *prometheus.CounterVec
 	sent, dropped prometheus.Counter
 	limited       *prometheus.CounterVec
 	waited        prometheus.Histogram
@@ -70,6 +71,10 @@ func newMetrics(o Observing) *metrics {
 	m.feeds = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "tradesage_router_feeds", Help: "Sources of events that equal subscriptions share.",
 	})
+	m.resumed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tradesage_router_subscriptions_resumed_total",
+		Help: "Sources of subscriptions that were asked for again after their subgraph had broken off, by subgraph.",
+	}, []string{"subgraph"})
 	m.slow = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "tradesage_router_slow_clients_total",
 		Help: "Subscriptions that were ended because their client held up those who share its source.",
@@ -120,6 +125,7 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 		registry.Register(m.connections),
 		registry.Register(m.subscriptions),
 		registry.Register(m.feeds),
+		registry.Register(m.resumed),
 		registry.Register(m.slow),
 		registry.Register(m.sent),
 		registry.Register(m.dropped),

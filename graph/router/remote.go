@@ -4,16 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/graph/upstream"
-	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
@@ -24,6 +26,8 @@ type remoteFetcher struct {
 	way      Remote
 	upstream *upstream.Subgraph
 	log      *slog.Logger
+	streams  *Streams
+	resumed  prometheus.Counter
 }
 
 // fetch returns nil if the subgraph cannot be reached or answers with something
@@ -72,48 +76,46 @@ func (r *remoteFetcher) request(ctx context.Context, media string, body io.Reade
 // maxRemoteEvent bounds one event of a remote subgraph, in bytes.
 const maxRemoteEvent = 1 << 20
 
-// follow implements follower over server-sent events. Where the subgraph renews,
-// the client's newer tokens follow on the request's body; else the stream ends
-// with the token that it began with. A subgraph that does not answer is
-// UNAVAILABLE.
-func (r *remoteFetcher) follow(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error {
-	wanted := ctx.Err // whether anybody waits still
+// streamed asks for a subscription over server-sent events and hands on what comes.
+// Where the subgraph renews, the client's newer tokens follow on the request's body;
+// else the stream ends with the token that it began with. The error is nil for a
+// subscription that is complete, deliver's own, and otherwise a *brokenOff.
+func (r *remoteFetcher) streamed(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	away := fault.Unavailable("the " + r.name + " service does not answer")
 	media, body := mediaJSON, io.Reader(bytes.NewReader(graphQLRequest(query, variables)))
 	if r.way.Renews {
 		media, body = sse.MediaRenewed, bearerFrom(ctx).stream(ctx, graphQLRequest(query, variables))
 	}
 	request, err := r.request(ctx, media, body)
 	if err != nil {
-		return away.Because(err)
+		return &brokenOff{err}
 	}
 	request.Header.Set("Accept", sse.MediaType)
 	response, err := r.upstream.Open(request)
 	if err != nil {
-		return away.Because(err)
+		return &brokenOff{err}
 	}
 	defer response.Body.Close()
 	if media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || media != sse.MediaType {
 		answer, err := io.ReadAll(io.LimitReader(response.Body, maxRemoteEvent))
-		if answer = bytes.TrimSpace(answer); err != nil || response.StatusCode >= 500 || !bytes.HasPrefix(answer, []byte("{")) {
-			r.log.WarnContext(ctx, "subgraph fails", "subgraph", r.name, "status", response.StatusCode)
-			return away
+		if answer = bytes.TrimSpace(answer); err != nil || response.StatusCode >= 500 || !rawjson.IsResponse(answer) {
+			return &brokenOff{fmt.Errorf("status %d without a GraphQL response", response.StatusCode)}
 		}
 		return deliver(answer)
 	}
 	var refused error // by deliver, which the stream's own errors must not hide
 	err = sse.Read(response.Body, maxRemoteEvent, func(event []byte) error {
+		if !rawjson.IsResponse(event) {
+			return errors.New("an event is no GraphQL response")
+		}
 		refused = deliver(event)
 		return refused
 	})
-	if refused != nil || err == nil {
+	switch {
+	case refused != nil || err == nil:
 		return refused
+	default:
+		return &brokenOff{err}
 	}
-	if wanted() != nil {
-		return wanted()
-	}
-	r.log.WarnContext(ctx, "subgraph broke off", "subgraph", r.name, "error", err)
-	return away.Because(err)
 }

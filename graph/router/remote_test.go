@@ -120,6 +120,12 @@ func TestUnreachableSubgraphs(t *testing.T) {
 		"bad gateway":     answers(http.StatusBadGateway, `{"message":"upstream"}`),
 		"empty answer":    answers(http.StatusOK, ""),
 		"redirect to nil": answers(http.StatusFound, ""),
+		"data of a list":  answers(http.StatusOK, `{"data":[1]}`),
+		"data of a text":  answers(http.StatusOK, `{"data":"x"}`),
+		"no UTF-8":        answers(http.StatusOK, "{\"data\":{\"orders\":[{\"id\":\"\xff\"}]}}"),
+		"strange errors":  answers(http.StatusOK, `{"errors":[1,null,"x"],"data":null}`),
+		"more of them":    answers(http.StatusOK, `{"errors":[{"message":7,"path":8,"extensions":9}],"data":null}`),
+		"no list of them": answers(http.StatusOK, `{"errors":"boom","data":null}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

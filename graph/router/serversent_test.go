@@ -149,6 +149,7 @@ func TestRemoteSubscriptions(t *testing.T) {
 				delete(s.options.Local, "users")
 				s.options.Remote = map[string]router.Remote{"users": {URL: server.URL}}
 				s.options.Authenticate = nil
+				s.options.Streams.ResumeWithin = -1
 			})
 			s := l.stream(t, "Bearer abc", `subscription { userRenamed { name reviewCount } }`)
 			for _, want := range c.want {

@@ -45,6 +45,14 @@ type Streams struct {
 	// than now, for which it gets a source of its own. The first event of such a field
 	// must say nothing but that the subscription has begun.
 	Feeds map[string]string
+	// NoSharing gives each subscription a source of its own.
+	NoSharing bool
+	// Cursor names the field of the events of Feeds whose value their argument takes,
+	// to go on without a gap; "" if there is none.
+	Cursor string
+	// ResumeWithin is how long subscriptions outlive the subgraph of another process
+	// that they come from; default 30 s, negative for not at all.
+	ResumeWithin time.Duration
 	// Grace is how long a connection outlives its access token, for the client to
 	// send a new one; default 30 s.
 	Grace time.Duration
@@ -59,6 +67,9 @@ func (s Streams) withDefaults() Streams {
 	}
 	if s.Queue <= 0 {
 		s.Queue = 64
+	}
+	if s.ResumeWithin == 0 {
+		s.ResumeWithin = 30 * time.Second
 	}
 	for _, d := range []struct {
 		value    *time.Duration

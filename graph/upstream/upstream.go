@@ -56,8 +56,11 @@ type Options struct {
 	Policy  Policy
 	// MaxAnswer bounds an answer, in bytes; default 32 MiB.
 	MaxAnswer int64
-	Logger    *slog.Logger
-	Metrics   *Metrics
+	// IsResponse tells whether an answer, which is an object, is a GraphQL response;
+	// every object is if nil.
+	IsResponse func(answer []byte) bool
+	Logger     *slog.Logger
+	Metrics    *Metrics
 	// Now is time.Now if nil.
 	Now func() time.Time
 }
@@ -87,6 +90,9 @@ func New(o Options) *Subgraph {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.IsResponse == nil {
+		o.IsResponse = func([]byte) bool { return true }
 	}
 	s := &Subgraph{options: o, budget: newBudget(), metrics: o.Metrics.of(o.Name)}
 	s.breaker = newBreaker(o.Policy, o.Now, s.changed)
@@ -154,7 +160,7 @@ func (s *Subgraph) Call(ctx context.Context, repeatable bool, request func(conte
 		default:
 			s.breaker.done(ticket, broke)
 		}
-		if failed == nil && !unavailable(answer) {
+		if failed == nil && !Unavailable(answer) {
 			s.metrics.ok.Inc()
 			s.metrics.duration.Observe(s.options.Now().Sub(began).Seconds())
 			return answer, nil
@@ -194,7 +200,7 @@ func (s *Subgraph) attempt(ctx context.Context, build func(context.Context) (*ht
 	// A refused token comes as 401 with a GraphQL body: that is an answer. A proxy's
 	// error page is not.
 	answer = bytes.TrimSpace(answer)
-	if response.StatusCode >= http.StatusInternalServerError || !isObject(answer) {
+	if response.StatusCode >= http.StatusInternalServerError || !isObject(answer) || !s.options.IsResponse(answer) {
 		return nil, &failure{cause: fmt.Errorf("status %d without a GraphQL response", response.StatusCode), passing: passing(response.StatusCode), counts: true}
 	}
 	return answer, nil
@@ -230,9 +236,9 @@ func passing(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }
 
-// unavailable is whether an answer has no data and says that it may have some soon.
+// Unavailable is whether an answer has no data and says that it may have some soon.
 // One that tells when to come back is not asked before.
-func unavailable(answer []byte) bool {
+func Unavailable(answer []byte) bool {
 	if !bytes.Contains(answer, []byte(fault.CodeUnavailable)) {
 		return false
 	}

@@ -37,6 +37,32 @@ func EachMember(object []byte, f func(key string, value []byte)) bool {
 	return i < len(object) && object[i] == '}'
 }
 
+// IsResponse reports whether a text can be handed on as a GraphQL response: it is
+// UTF-8, its data, if there, are an object or null, and its errors a list of errors.
+// Whether all of it is JSON is not looked at.
+func IsResponse(text []byte) bool {
+	if !utf8.Valid(text) {
+		return false
+	}
+	good := true
+	object := EachMember(text, func(key string, value []byte) {
+		switch {
+		case len(value) == 0:
+			good = false
+		case key == "data":
+			good = good && (value[0] == '{' || string(value) == "null")
+		case key == "errors" && string(value) != "null" && string(value) != "[]":
+			var list []struct {
+				Message    string
+				Path       []any
+				Extensions map[string]any
+			}
+			good = good && json.Unmarshal(value, &list) == nil
+		}
+	})
+	return object && good
+}
+
 // RepeatsKey reports whether a valid JSON object has a key twice, or one that is
 // escaped and so might be another's. Readers disagree on which of two counts.
 func RepeatsKey(object []byte) bool {
