@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -29,6 +30,48 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error("docs/configuration.md is not what the flags say:\n" + diff)
+	}
+}
+
+// The README's table has each setting of serve, by name or by a pattern, and none
+// that is not there.
+func TestConfigurationIsInTheREADME(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "\n## Configuration\n")
+	var named []*regexp.Regexp
+	for _, cell := range regexp.MustCompile("`(TRADESAGE_[A-Z_*{},]+)`").FindAllStringSubmatch(table, -1) {
+		pattern := strings.NewReplacer("*", "[A-Z_]+", "{", "(", "}", ")", ",", "|").Replace(cell[1])
+		named = append(named, regexp.MustCompile("^"+pattern+"$"))
+	}
+	parser, err := kong.New(&commands{}, kong.Name("tradesage"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[*regexp.Regexp]bool{}
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			if command.Name != "serve" || len(flag.Envs) == 0 {
+				continue
+			}
+			found := false
+			for _, r := range named {
+				if r.MatchString(flag.Envs[0]) {
+					found, used[r] = true, true
+				}
+			}
+			if !found {
+				t.Errorf("%s is not in the README's table", flag.Envs[0])
+			}
+		}
+	}
+	for _, r := range named {
+		if !used[r] {
+			t.Errorf("%s in the README's table is no setting of serve", r)
+		}
 	}
 }
 
