@@ -163,7 +163,7 @@ func (f *foreign) remotes(composition router.Composition) (map[string]router.Rem
 	}
 	out := make(map[string]router.Remote, len(addresses))
 	for name, at := range addresses {
-		out[name] = router.Remote{URL: at, Transport: f.way, Timeout: f.config.Upstream.FetchTimeouts[name]}
+		out[name] = router.Remote{URL: at, Transport: f.way, Sockets: composition.Sockets[name], Timeout: f.config.Upstream.FetchTimeouts[name]}
 	}
 	return out, nil
 }

@@ -28,6 +28,7 @@ type remoteFetcher struct {
 	log      *slog.Logger
 	streams  *Streams
 	resumed  prometheus.Counter
+	sockets  sockets
 }
 
 // fetch returns nil if the subgraph cannot be reached or answers with something

@@ -30,7 +30,7 @@ func (r *remoteFetcher) follow(ctx context.Context, query string, variables []by
 		f.resumption = newResumption(r.streams, &f.query)
 	}
 	for {
-		err := r.streamed(ctx, f.query, f.variables, f.take)
+		err := r.subscribed(ctx, f.query, f.variables, f.take)
 		var off *brokenOff
 		switch {
 		case ctx.Err() != nil:
@@ -104,17 +104,10 @@ func (f *following) wait(ctx context.Context, within time.Duration) bool {
 	if !f.begun || within < 0 || now.Sub(f.since) >= within {
 		return false
 	}
-	pause := min(firstResumption<<min(f.tries, 8), lastResumption)
+	most := min(firstResumption<<min(f.tries, 8), lastResumption)
 	f.tries++
 	f.query, f.variables = f.resumption.after(f.last, f.query, f.variables)
-	timer := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // it spreads load, it hides nothing
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return pause(ctx, most/2+rand.N(most)) //nolint:gosec // it spreads load, it hides nothing
 }
 
 // resumption is how a subscription goes on after an event.

@@ -65,6 +65,9 @@ type Remote struct {
 	// subgraph.Server does over HTTP/2. Without it a subscription ends with the
 	// token that it began with.
 	Renews bool
+	// Sockets asks for subscriptions over graphql-transport-ws, where the subgraph
+	// opens a socket of it; server-sent events otherwise.
+	Sockets bool
 	// Timeout bounds the wait for an answer; Options.FetchTimeout if zero.
 	Timeout time.Duration
 }

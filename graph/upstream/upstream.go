@@ -226,6 +226,26 @@ func (s *Subgraph) Open(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
+// Try runs what finds out whether the subgraph is there, and counts its outcome as
+// that of a call. It fails with ErrCircuitOpen without running it.
+func (s *Subgraph) Try(ctx context.Context, f func() error) error {
+	ticket, ok := s.breaker.allow()
+	if !ok {
+		s.metrics.refused.Inc()
+		return ErrCircuitOpen
+	}
+	err := f()
+	switch {
+	case err == nil:
+		s.breaker.done(ticket, succeeded)
+	case errors.Is(ctx.Err(), context.Canceled):
+		s.breaker.done(ticket, unknown)
+	default:
+		s.breaker.done(ticket, broke)
+	}
+	return err
+}
+
 // isObject is whether an answer looks like a GraphQL response: an object that ends.
 func isObject(answer []byte) bool {
 	return len(answer) > 1 && answer[0] == '{' && answer[len(answer)-1] == '}'

@@ -41,7 +41,7 @@ func syntaxError(message string, line, column int) error {
 	}
 	e := clienterr.Error{Message: "syntax error: " + message, Extensions: clienterr.Extensions{Code: fault.CodeInvalidInput}}
 	if line > 0 && column > 0 {
-		e.Locations = []clienterr.Location{{Line: uint32(line), Column: uint32(column)}} //nolint:gosec // within the largest request
+		e.Locations = []clienterr.Location{{Line: uint32(line), Column: uint32(column)}}
 	}
 	return &clienterr.DocumentError{Errors: []clienterr.Error{e}}
 }
@@ -138,7 +138,7 @@ func escaped(text string) (r rune, n int, ok bool) {
 		if !closed || err != nil {
 			return 0, 0, false
 		}
-		return rune(code), len(digits) + 4, code <= utf8.MaxRune && utf8.ValidRune(rune(code)) //nolint:gosec // bounded
+		return rune(code), len(digits) + 4, code <= utf8.MaxRune && utf8.ValidRune(rune(code))
 	}
 	high, ok := unit(text)
 	if !ok {

@@ -13,6 +13,9 @@ type Composition struct {
 	URLs map[string]string
 	// Streaming are those with subscriptions.
 	Streaming []string
+	// Sockets are those that are composed to be asked for subscriptions over
+	// WebSockets, as composition says of all that it is told nothing else of.
+	Sockets map[string]bool
 }
 
 // ReadComposition reads an execution config, as composition writes it (JSON), far
@@ -23,7 +26,7 @@ func ReadComposition(config []byte) (Composition, error) {
 		return Composition{}, err
 	}
 	names := make(map[string]string, len(file.Subgraphs))
-	out := Composition{URLs: make(map[string]string, len(file.Subgraphs))}
+	out := Composition{URLs: make(map[string]string, len(file.Subgraphs)), Sockets: map[string]bool{}}
 	for _, s := range file.Subgraphs {
 		names[s.ID] = s.Name
 		out.URLs[s.Name] = s.RoutingURL
@@ -31,6 +34,7 @@ func ReadComposition(config []byte) (Composition, error) {
 	for _, d := range file.Engine.DataSources {
 		if slices.ContainsFunc(d.RootNodes, func(n typeFields) bool { return n.TypeName == "Subscription" }) {
 			out.Streaming = append(out.Streaming, names[d.ID])
+			out.Sockets[names[d.ID]] = d.CustomGraphQL.Subscription.Protocol == "GRAPHQL_SUBSCRIPTION_PROTOCOL_WS"
 		}
 	}
 	slices.Sort(out.Streaming)

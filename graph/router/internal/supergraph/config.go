@@ -42,6 +42,9 @@ type (
 		Fetch struct {
 			URL staticString `json:"url"`
 		} `json:"fetch"`
+		Subscription struct {
+			Protocol string `json:"protocol"`
+		} `json:"subscription"`
 		Federation struct {
 			Enabled bool   `json:"enabled"`
 			SDL     string `json:"serviceSdl"`
