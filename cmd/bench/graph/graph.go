@@ -13,6 +13,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/tradesage/tradesage/cmd/bench/graph/books"
 	booksgen "github.com/tradesage/tradesage/cmd/bench/graph/books/generated"
@@ -48,5 +49,13 @@ func Monolith() http.Handler {
 	server := handler.New(wholegen.NewExecutableSchema(wholegen.Config{Resolvers: &whole.Resolver{}}))
 	server.AddTransport(transport.POST{})
 	server.SetQueryCache(lru.New[*ast.QueryDocument](1000))
+	server.SetErrorPresenter(func(ctx context.Context, err error) *gqlerror.Error {
+		out := graphql.DefaultErrorPresenter(ctx, err)
+		// gqlgen's path of an error in an argument goes on into the argument.
+		if field := graphql.GetFieldContext(ctx); field != nil && field.Args == nil && field.Result == nil {
+			out.Path = field.Path()
+		}
+		return out
+	})
 	return server
 }
