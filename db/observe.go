@@ -29,6 +29,7 @@ func (o observer) begin(ctx context.Context, sql string, statements int) context
 	if !parent.SpanContext().IsSampled() {
 		return ctx
 	}
+	sql = withoutVariant(sql)
 	name := statementName(sql)
 	// Our statements are constants, their arguments are not in them.
 	ctx, _ = parent.TracerProvider().Tracer(tracerName).Start(ctx, "SQL "+name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
@@ -74,7 +75,7 @@ func statementName(sql string) string {
 // TraceQueryStart implements pgx.QueryTracer.
 func (o observer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	if o.told != nil {
-		o.told(data.SQL)
+		o.told(withoutVariant(data.SQL))
 	}
 	return o.begin(ctx, data.SQL, 1)
 }
@@ -92,7 +93,7 @@ func (o observer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.Tra
 			continue
 		}
 		if o.told != nil {
-			o.told(query.SQL)
+			o.told(withoutVariant(query.SQL))
 		}
 		if main == "" {
 			main = query.SQL

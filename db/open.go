@@ -105,8 +105,6 @@ func Open(config Config) (*DB, error) {
 		registerUUID(c.TypeMap())
 		return nil
 	}
-	// A connection that comes back inside a transaction is closed, not reused.
-	base.AfterRelease = func(c *pgx.Conn) bool { return c.PgConn().TxStatus() == 'I' }
 	return &DB{config: config, base: base, pools: map[string]*pgxpool.Pool{}}, nil
 }
 

@@ -24,7 +24,9 @@ type scope struct {
 	pool   *pgxpool.Pool
 	role   string
 	tenant string
-	err    error // refuses every use: there is no tenant, or no pool
+	// variant is which text of its statements a tenant's schema uses.
+	variant variant
+	err     error // refuses every use: there is no tenant, or no pool
 }
 
 func (s *scope) switched() bool { return s.role != "" }
@@ -35,7 +37,7 @@ func (s *scope) send(ctx context.Context, sql string, args []any) (conn *pgxpool
 	err = s.switching(ctx, func(c *pgxpool.Conn) error {
 		batch := &pgx.Batch{}
 		batch.Queue(enterSQL, s.role, s.tenant)
-		batch.Queue(sql, args...)
+		batch.Queue(s.variant.text(sql), args...)
 		conn, results = c, c.SendBatch(ctx, batch)
 		_, err := results.Exec()
 		if err != nil {
@@ -213,7 +215,7 @@ func (s *scope) tx(ctx context.Context, fn func(*txScope) error) (err error) {
 	if err != nil {
 		return translate(err)
 	}
-	t := &txScope{conn: conn.Conn()}
+	t := &txScope{conn: conn.Conn(), variant: s.variant}
 	committed := false
 	defer func() {
 		t.done.Store(true)
@@ -252,15 +254,16 @@ func rollback(ctx context.Context, conn *pgxpool.Conn) {
 // txScope is what the queries inside a transaction run on. It refuses use
 // after the end, when its connection may already serve another tenant.
 type txScope struct {
-	conn *pgx.Conn
-	done atomic.Bool
+	conn    *pgx.Conn
+	variant variant
+	done    atomic.Bool
 }
 
 func (t *txScope) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	if t.done.Load() {
 		return pgconn.CommandTag{}, ErrTxDone
 	}
-	tag, err := t.conn.Exec(ctx, sql, args...)
+	tag, err := t.conn.Exec(ctx, t.variant.text(sql), args...)
 	return tag, translate(err)
 }
 
@@ -268,7 +271,7 @@ func (t *txScope) Query(ctx context.Context, sql string, args ...any) (pgx.Rows,
 	if t.done.Load() {
 		return nil, ErrTxDone
 	}
-	r, err := t.conn.Query(ctx, sql, args...)
+	r, err := t.conn.Query(ctx, t.variant.text(sql), args...)
 	if err != nil {
 		return nil, translate(err)
 	}
