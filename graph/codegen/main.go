@@ -7,6 +7,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -97,11 +98,11 @@ func (f family) generate(settings, name string) error {
 		cfg.Federation = config.PackageConfig{}
 		return api.Generate(cfg)
 	}
-	lists := &waiting{}
-	if err := api.Generate(cfg, api.AddPlugin(runtimeChecks{}), api.AddPlugin(lists)); err != nil {
+	lists, fields := &waiting{}, &plain{}
+	if err := api.Generate(cfg, api.AddPlugin(runtimeChecks{}), api.AddPlugin(lists), api.AddPlugin(fields)); err != nil {
 		return err
 	}
-	return lists.rewrite()
+	return errors.Join(lists.rewrite(), fields.rewrite())
 }
 
 // runtimeChecks undoes two defaults of gqlgen's federation plugin, which leaves

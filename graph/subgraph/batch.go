@@ -16,60 +16,65 @@ type Batch[K comparable, V any] struct {
 	most int
 
 	mu       sync.Mutex
-	expected []K
-	results  map[K]*result[V]
+	expected []K              // some perhaps more than once
+	results  map[K]*result[V] // of the keys that are, or were, loaded
 }
 
 type result[V any] struct {
 	value  V
 	err    error
-	loaded chan struct{} // nil until somebody loads it, closed when it is there
+	loaded chan struct{} // closed when it is there
 }
 
 // NewBatch returns an empty batch. load returns a value for each key, in their
 // order, and takes at most most keys at a time.
 func NewBatch[K comparable, V any](most int, load func(context.Context, []K) ([]V, error)) *Batch[K, V] {
-	return &Batch[K, V]{load: load, most: most, results: map[K]*result[V]{}}
+	return &Batch[K, V]{load: load, most: most}
 }
 
-// Expect says that these keys may be asked for.
+// Expect says that these keys may be asked for. It costs little, since mostly
+// nobody asks.
 func (b *Batch[K, V]) Expect(keys ...K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, key := range keys {
-		b.expect(key)
-	}
-}
-
-func (b *Batch[K, V]) expect(key K) *result[V] {
-	r, known := b.results[key]
-	if !known {
-		r = &result[V]{}
-		b.results[key] = r
-		b.expected = append(b.expected, key)
-	}
-	return r
+	b.expected = append(b.expected, keys...)
 }
 
 // Get returns the key's value, and loads all expected ones if need be. No lock is
 // held meanwhile, so that loading may expect more of other batches.
 func (b *Batch[K, V]) Get(ctx context.Context, key K) (V, error) {
 	b.mu.Lock()
-	wanted := b.expect(key)
-	for wanted.loaded == nil { // then it is among the expected
-		keys := b.expected[:min(len(b.expected), b.most)]
-		b.expected = b.expected[len(keys):]
-		loaded := make(chan struct{})
-		for _, k := range keys {
-			b.results[k].loaded = loaded
-		}
+	if b.results[key] == nil {
+		b.expected = append(b.expected, key)
+	}
+	for b.results[key] == nil { // then it is among the expected
+		keys, loaded := b.take()
 		b.mu.Unlock()
 		b.fill(ctx, keys, loaded)
 		b.mu.Lock()
 	}
+	wanted := b.results[key]
 	b.mu.Unlock()
 	<-wanted.loaded
 	return wanted.value, wanted.err
+}
+
+// take makes results of the first expected keys that have none, as many as are
+// loaded at a time, which the caller loads. The lock is held.
+func (b *Batch[K, V]) take() (keys []K, loaded chan struct{}) {
+	if b.results == nil {
+		b.results = make(map[K]*result[V], min(len(b.expected), b.most))
+	}
+	loaded = make(chan struct{})
+	for len(b.expected) > 0 && len(keys) < b.most {
+		key := b.expected[0]
+		b.expected = b.expected[1:]
+		if b.results[key] == nil {
+			b.results[key] = &result[V]{loaded: loaded}
+			keys = append(keys, key)
+		}
+	}
+	return keys, loaded
 }
 
 // fill loads the keys; whoever waits sees the results once loaded is closed.
@@ -102,7 +107,7 @@ type Batches[A, K comparable, V any] struct {
 
 // NewBatches returns batches without variants yet; load and most are as of NewBatch.
 func NewBatches[A, K comparable, V any](most int, load func(context.Context, A, []K) ([]V, error)) *Batches[A, K, V] {
-	return &Batches[A, K, V]{load: load, most: most, byVaried: map[A]*Batch[K, V]{}}
+	return &Batches[A, K, V]{load: load, most: most}
 }
 
 // Expect says that these keys may be asked for, with any variant.
@@ -122,6 +127,9 @@ func (b *Batches[A, K, V]) Get(ctx context.Context, variant A, key K) (V, error)
 	if batch == nil {
 		batch = NewBatch(b.most, func(ctx context.Context, keys []K) ([]V, error) { return b.load(ctx, variant, keys) })
 		batch.Expect(b.expected...)
+		if b.byVaried == nil {
+			b.byVaried = map[A]*Batch[K, V]{}
+		}
 		b.byVaried[variant] = batch
 	}
 	b.mu.Unlock()
