@@ -256,11 +256,11 @@ func (w *writing) argument(t *ast.Type, hasDefault bool) string {
 	}
 	name := fmt.Sprintf("v%d", len(w.declared))
 	declared := *t
-	if hasDefault && w.IntN(2) == 0 {
+	initial := w.IntN(3) == 0
+	if (hasDefault || initial) && w.IntN(2) == 0 {
 		declared.NonNull = false
 	}
 	text := fmt.Sprintf("$%s: %s", name, declared.String())
-	initial := w.IntN(3) == 0
 	if initial {
 		text += " = " + w.constant(t)
 	}
@@ -268,7 +268,10 @@ func (w *writing) argument(t *ast.Type, hasDefault bool) string {
 	if (!declared.NonNull || initial) && w.IntN(3) == 0 {
 		return "$" + name // without a value
 	}
-	w.variables[name] = w.data(t, 2) // null where the variable may be and the place not is an error
+	w.variables[name] = w.data(t, 2)
+	if t.NonNull && !declared.NonNull && w.IntN(3) == 0 {
+		w.variables[name] = nil // the field fails
+	}
 	return "$" + name
 }
 
@@ -291,7 +294,7 @@ func (w *writing) literal(t *ast.Type, depth int) string {
 		if needed := f.Type.NonNull && f.DefaultValue == nil; needed || depth > 0 && w.IntN(2) == 0 {
 			value := w.literal(f.Type, depth-1)
 			if w.IntN(3) == 0 {
-				value = w.argument(f.Type, false)
+				value = w.argument(f.Type, f.DefaultValue != nil)
 			}
 			out = append(out, f.Name+": "+value)
 		}

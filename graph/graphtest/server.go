@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -159,6 +160,11 @@ func (r *run) fail(err error, path []any) {
 
 func (r *run) resolve(t Thing, field *ast.Field) (any, error) {
 	args, w := r.arguments(field), r.server.world
+	for _, d := range field.Definition.Arguments {
+		if value, ok := args[d.Name]; ok && !r.fits(value, d.Type) {
+			return nil, errNull
+		}
+	}
 	if field.Name == "_entities" {
 		var out []any
 		for _, given := range args["representations"].([]any) {
@@ -280,6 +286,33 @@ func (r *run) arguments(field *ast.Field) map[string]any {
 		}
 	}
 	return out
+}
+
+// errNull is what a field fails with whose argument is null, or has null inside, where
+// a variable may be null and the place not.
+var errNull = errors.New("null where there must be a value")
+
+// fits is whether a value has no null where a type does not allow it.
+func (r *run) fits(value any, t *ast.Type) bool {
+	if value == nil {
+		return !t.NonNull
+	}
+	if t.Elem != nil {
+		list, ok := value.([]any)
+		if !ok {
+			list = []any{value}
+		}
+		return !slices.ContainsFunc(list, func(item any) bool { return !r.fits(item, t.Elem) })
+	}
+	fields, ok := value.(map[string]any)
+	d := r.server.schema.Types[t.NamedType]
+	if !ok || d.Kind != ast.InputObject {
+		return true
+	}
+	return !slices.ContainsFunc(d.Fields, func(f *ast.FieldDefinition) bool {
+		given, present := fields[f.Name]
+		return present && !r.fits(given, f.Type)
+	})
 }
 
 func (r *run) evaluate(v *ast.Value) (any, bool) {

@@ -14,8 +14,11 @@ var errMishap = errors.New("a mishap")
 
 // Code is what clients read of an error of the world.
 func Code(err error) string {
-	if errors.Is(err, errMishap) {
+	switch {
+	case errors.Is(err, errMishap):
 		return "NOT_FOUND"
+	case errors.Is(err, errNull):
+		return "INVALID_INPUT"
 	}
 	return "INTERNAL"
 }

@@ -2,7 +2,12 @@ package router
 
 import (
 	"context"
+	"iter"
+	"maps"
+	"slices"
 	"time"
+
+	"github.com/wundergraph/astjson"
 
 	"github.com/tradesage/tradesage/graph/router/internal/rights"
 	"github.com/tradesage/tradesage/internal/fault"
@@ -17,20 +22,21 @@ func errConfirmFirst(maxAge time.Duration) *fault.Error {
 	return fault.StepUpRequired("confirm your password first: this needs a sign-in that is not older", maxAge)
 }
 
-// refused tells which rights of an operation the caller of ctx does not have; nil
-// if none is missing, and then it has allocated nothing. It fails with UNAVAILABLE
+// refused tells which rights of an operation the caller of ctx does not have, and
+// which of its variables are null and must not be; nil if there is nothing, and then
+// it has allocated nothing. It fails with UNAVAILABLE
 // where the caller's scopes cannot be told: then nothing may be fetched; and like
 // mayReadSchema for an introspection.
-func (r *Router) refused(ctx context.Context, op *operation) (*rights.Refusals, error) {
+func (r *Router) refused(ctx context.Context, op *operation, variables *astjson.Value) (*rights.Refusals, error) {
 	if op.introspects {
 		if err := r.mayReadSchema(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if len(op.rights) == 0 {
-		return nil, nil //nolint:nilnil // nothing is refused
-	}
 	var out *rights.Refusals
+	if len(op.rights) == 0 && len(op.voids) == 0 {
+		return out, nil
+	}
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
 		caller = nil
@@ -49,7 +55,28 @@ func (r *Router) refused(ctx context.Context, op *operation) (*rights.Refusals, 
 		out.Add(id, f)
 		r.metrics.refused.WithLabelValues(string(f.Code)).Inc()
 	}
+	if len(op.voids) == 0 || variables == nil {
+		return out, nil
+	}
+	first := len(op.from.graph.Rights.List)
+	for n, why := range inOrder(op.variables.Refused(variables)) {
+		if out == nil {
+			out = &rights.Refusals{}
+		}
+		out.Add(first+n, why)
+	}
 	return out, nil
+}
+
+// inOrder goes through a map by its keys.
+func inOrder[V any](m map[int]V) iter.Seq2[int, V] {
+	return func(yield func(int, V) bool) {
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			if !yield(key, m[key]) {
+				return
+			}
+		}
+	}
 }
 
 func (r *Router) unfulfilled(ctx context.Context, caller *identity.Caller, q *rights.Requirement) (*fault.Error, error) {

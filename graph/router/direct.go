@@ -129,7 +129,7 @@ func sameValue(doc *ast.Document, field int, value resolve.Node) bool {
 func (r *Router) respond(
 	ctx context.Context, op *operation, variables *astjson.Value, out *bytes.Buffer,
 ) (response []byte, failed bool, _ error) {
-	refused, err := r.refused(ctx, op)
+	refused, err := r.refused(ctx, op, variables)
 	if err != nil {
 		return nil, true, err
 	}

@@ -303,6 +303,11 @@ func (r *Router) bindOperation(ctx context.Context, class *class, request reques
 	if err != nil {
 		return op, nil, 0, err
 	}
+	if op.trigger != nil { // of no event could be told more
+		for _, why := range inOrder(op.variables.Refused(variables)) {
+			return op, nil, 0, why
+		}
+	}
 	price, err = class.price(op, request.variables)
 	return op, variables, price, err
 }

@@ -27,7 +27,7 @@ func (r *generation) plannedDocument(op *operation, doc *ast.Document) (*ast.Doc
 	if err != nil {
 		return nil, err
 	}
-	pruned, marked, err := rights.Prune(r.graph.Rights, doc, ids)
+	pruned, marked, err := rights.Prune(r.graph.Rights, doc, ids, op.voids)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (r *Router) completed(ctx context.Context, part *operation, refused *rights
 	rest := []byte("null")
 	var denied []clienterr.Error
 	if data := answer.Get("data"); data != nil && data.Type() == astjson.TypeObject {
-		rest, denied = part.from.graph.Rights.Complete(part.whole, refused, data)
+		rest, denied = part.from.graph.Rights.Complete(part.whole, refused, data, part.voids)
 	}
 	var errs []clienterr.Error
 	if len(found) > 0 {
@@ -113,7 +113,7 @@ func (r *Router) completed(ctx context.Context, part *operation, refused *rights
 // admittedTo tells what of a subscription is refused to the caller of ctx; it
 // fails where that is the subscription itself.
 func (r *Router) admittedTo(ctx context.Context, op *operation) (*rights.Refusals, error) {
-	refused, err := r.refused(ctx, op)
+	refused, err := r.refused(ctx, op, nil)
 	if err != nil {
 		return nil, err
 	}

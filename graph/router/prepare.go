@@ -25,6 +25,7 @@ import (
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/document"
 	"github.com/tradesage/tradesage/graph/router/internal/inputs"
+	"github.com/tradesage/tradesage/graph/router/internal/rights"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
@@ -68,6 +69,9 @@ type operation struct {
 	introspects bool
 	// rights are what a caller must fulfil for all of it, as indexes of the rules.
 	rights []int
+	// voids are what fields of whole take beside rights: that variables are not null
+	// which must not be. They are numbered after the rules.
+	voids rights.Voids
 	// whole is set where the plan leaves something out or holds type markers: the
 	// answer is completed by it.
 	whole *ast.Document
@@ -208,9 +212,11 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	// normalizer keeps the name of its last operation, and the router schema would
 	// show @inaccessible fields.
 	tools.normalize.NormalizeNamedOperation(doc, r.graph.Client, []byte(d.Name), &report)
+	var nulls *inputs.Nulls
 	if !report.HasErrors() {
 		document.DropPlaceholders(doc)
-		tools.validate.Validate(doc, r.graph.Client, &report)
+		nulls = inputs.FindNulls(r.graph.Client, doc)
+		nulls.WhileLoose(func() { tools.validate.Validate(doc, r.graph.Client, &report) })
 	}
 	if report.HasErrors() {
 		document.Locate(&report, key.text, d.Name)
@@ -231,11 +237,13 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	if err != nil {
 		return nil, err
 	}
-	doc.Input.Variables = declared.Holes()
+	op.voids = nulls.Fields(len(r.graph.Rights.List))
+	doc.Input.Variables = nulls.Part(declared.Holes())
 	tools.extract.NormalizeOperation(doc, r.graph.Client, &report)
 	if report.HasErrors() {
 		return nil, clienterr.FromReport(report)
 	}
+	nulls.Extracted()
 	remap := tools.remap.NormalizeOperation(doc, r.graph.Client, &report)
 	if report.HasErrors() {
 		return nil, clienterr.FromReport(report)
@@ -245,7 +253,7 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	if err != nil {
 		return nil, fault.Internal(fmt.Errorf("copying the operation: %w", err))
 	}
-	if op.variables, err = inputs.NewVariables(doc, declared, remap); err != nil {
+	if op.variables, err = inputs.NewVariables(doc, declared, nulls, remap); err != nil {
 		return nil, err
 	}
 	if planned == nil { // nothing of it may run

@@ -12,7 +12,7 @@ func RightsCheck(r *Router, query string) func(context.Context) error {
 		return func(context.Context) error { return err }
 	}
 	return func(ctx context.Context) error {
-		refused, err := r.refused(ctx, op)
+		refused, err := r.refused(ctx, op, nil)
 		if refused != nil {
 			return errors.New("refused")
 		}

@@ -5,6 +5,7 @@ package inputs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wundergraph/astjson"
@@ -26,6 +27,8 @@ type Variables struct {
 	// definitions holds only the variable definitions, for checking values; nil if
 	// the operation has no variable of the client's.
 	definitions *ast.Document
+	// nulls are variables that must not be null where they may be.
+	nulls []null
 	// Remap leads from the plan's names to those above.
 	Remap map[string]string
 }
@@ -46,6 +49,7 @@ type Declared struct {
 }
 
 type extractedVariable struct {
+	name  string
 	key   string
 	value template
 }
@@ -113,8 +117,8 @@ func (d *Declared) find(name string) *declaredVariable {
 }
 
 // NewVariables reads a document whose literals have been extracted.
-func NewVariables(doc *ast.Document, declared Declared, remap map[string]string) (Variables, error) {
-	v := Variables{declared: declared, Remap: remap}
+func NewVariables(doc *ast.Document, declared Declared, nulls *Nulls, remap map[string]string) (Variables, error) {
+	v := Variables{declared: declared, nulls: nulls.list, Remap: remap}
 	if len(doc.Input.Variables) > 0 {
 		object, err := astjson.ParseBytes(doc.Input.Variables)
 		if err != nil {
@@ -123,7 +127,7 @@ func NewVariables(doc *ast.Document, declared Declared, remap map[string]string)
 		levels := declared.levels()
 		object.GetObject().Visit(func(key []byte, value *astjson.Value) {
 			if declared.find(string(key)) == nil {
-				v.extracted = append(v.extracted, extractedVariable{key: rawjson.Key(string(key)), value: newTemplate(value, levels)})
+				v.extracted = append(v.extracted, extractedVariable{string(key), rawjson.Key(string(key)), newTemplate(value, levels)})
 			}
 		})
 	}
@@ -148,8 +152,9 @@ func NewVariables(doc *ast.Document, declared Declared, remap map[string]string)
 }
 
 // Bind makes the operation's variables from the client's, an object or nil: the
-// declared ones and the literals, with the client's values in their places.
-// Values that do not fit their type are INVALID_INPUT.
+// declared ones and the literals, with the client's values in their places. A literal
+// with a null in it that must not be is left out; see Refused. Values that do not fit
+// their type are INVALID_INPUT.
 func (v *Variables) Bind(
 	types *Types, check *variablesvalidation.VariablesValidator, client *astjson.Value,
 ) (*astjson.Value, error) {
@@ -159,6 +164,7 @@ func (v *Variables) Bind(
 	fill := func(out []byte, name string) ([]byte, bool, error) {
 		return v.declared.find(name).render(out, types, v.declared.doc, client)
 	}
+	voided := v.voided(client)
 	var (
 		out = append(make([]byte, 0, 256), '{')
 		ok  bool
@@ -179,6 +185,9 @@ func (v *Variables) Bind(
 	}
 	for i := range v.extracted {
 		e := &v.extracted[i]
+		if slices.Contains(voided, e.name) {
+			continue
+		}
 		before := len(out)
 		out = rawjson.AppendKey(out, e.key)
 		if out, ok, err = e.value.render(out, fill); err != nil {
@@ -189,7 +198,11 @@ func (v *Variables) Bind(
 	}
 	out = append(out, '}')
 	if v.definitions != nil {
-		if err := check.ValidateWithRemap(v.definitions, types.schema, out, v.Remap); err != nil {
+		definitions := v.definitions
+		if len(voided) > 0 {
+			definitions = v.without(voided)
+		}
+		if err := check.ValidateWithRemap(definitions, types.schema, out, v.Remap); err != nil {
 			return nil, v.invalid(err)
 		}
 	}

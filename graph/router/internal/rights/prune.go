@@ -20,6 +20,7 @@ type pruning struct {
 	rules  *Rules
 	doc    *ast.Document
 	denied map[int]bool // requirements that are not fulfilled
+	voids  Voids
 	// events says that what is read may come from the whole operation: markers are
 	// wherever any part of it may need one.
 	events bool
@@ -32,8 +33,8 @@ type pruning struct {
 // left. The result is nil if nothing is left, and marked whether there are markers.
 // Fields of an interface that are refused for some of its types only become
 // fragments on the others.
-func Prune(g *Rules, doc *ast.Document, ids []int) (_ *ast.Document, marked bool, _ error) {
-	p := &pruning{rules: g, doc: doc, denied: make(map[int]bool, len(ids))}
+func Prune(g *Rules, doc *ast.Document, ids []int, voids Voids) (_ *ast.Document, marked bool, _ error) {
+	p := &pruning{rules: g, doc: doc, denied: make(map[int]bool, len(ids)), voids: voids}
 	for _, id := range ids {
 		p.denied[id] = true
 	}
@@ -111,6 +112,9 @@ func (p *pruning) set(set int, on []string) (string, error) {
 }
 
 func (p *pruning) field(out *strings.Builder, field int, on []string) error {
+	if p.refused(p.voids[field]) {
+		return nil
+	}
 	name := p.doc.FieldNameString(field)
 	var open []string
 	for _, t := range on {

@@ -22,14 +22,15 @@ type completion struct {
 	rules   *Rules
 	doc     *ast.Document // the whole operation, with the client's names
 	refused *Refusals
+	voids   Voids
 	path    []json.RawMessage
 	errors  []clienterr.Error
 }
 
 // Complete returns the data of the whole operation, "null" included, and the
 // errors of what is refused in it.
-func (g *Rules) Complete(doc *ast.Document, refused *Refusals, data *astjson.Value) ([]byte, []clienterr.Error) {
-	c := &completion{rules: g, doc: doc, refused: refused}
+func (g *Rules) Complete(doc *ast.Document, refused *Refusals, data *astjson.Value, voids Voids) ([]byte, []clienterr.Error) {
+	c := &completion{rules: g, doc: doc, refused: refused, voids: voids}
 	for _, node := range doc.RootNodes {
 		if node.Kind != ast.NodeKindOperationDefinition || !doc.OperationDefinitions[node.Ref].HasSelections {
 			continue
@@ -48,6 +49,7 @@ type selected struct {
 	name  string // of the response
 	field string // of the schema
 	sets  []int  // what is selected on its value
+	voids []int
 }
 
 // collect lists what is selected on an object of a type (GraphQL specification,
@@ -59,11 +61,15 @@ func (c *completion) collect(out []selected, typeName string, sets []int) []sele
 			switch selection.Kind {
 			case ast.SelectionKindField:
 				name := c.doc.FieldAliasOrNameString(selection.Ref)
+				if strings.HasPrefix(name, document.ReservedAlias) {
+					continue // the engine's, in a selection that @skip has emptied
+				}
 				i := slices.IndexFunc(out, func(s selected) bool { return s.name == name })
 				if i < 0 {
 					i = len(out)
 					out = append(out, selected{name: name, field: c.doc.FieldNameString(selection.Ref)})
 				}
+				out[i].voids = append(out[i].voids, c.voids[selection.Ref]...)
 				if inner, ok := c.doc.FieldSelectionSet(selection.Ref); ok {
 					out[i].sets = append(out[i].sets, inner)
 				}
@@ -97,6 +103,9 @@ func (c *completion) object(out []byte, value *astjson.Value, typeName string, s
 		at := coordinate{typeName, s.field}
 		declared, known := c.rules.types[at]
 		reason := c.refused.reason(c.rules.fields[at])
+		if reason == nil {
+			reason = c.refused.reason(s.voids)
+		}
 		if reason == nil && !known {
 			out = appendValue(out, member)
 			continue

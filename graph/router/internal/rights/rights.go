@@ -15,6 +15,9 @@ type Refusals struct {
 	reasons map[int]*fault.Error
 }
 
+// Voids are requirements of single fields of an operation, by their references.
+type Voids map[int][]int
+
 // reason returns why something that takes these requirements is refused, nil if
 // it is not.
 func (d *Refusals) reason(ids []int) *fault.Error {
