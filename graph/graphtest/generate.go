@@ -36,6 +36,9 @@ type Generator struct {
 	Depth, Width int
 	// Mutations is whether operations may be mutations.
 	Mutations bool
+	// Nulls is whether variables may be null where a value must be, because a default
+	// lets them: the field fails then.
+	Nulls bool
 	// IDs are what arguments of that type are; made up where there are none.
 	IDs []string
 }
@@ -257,7 +260,7 @@ func (w *writing) argument(t *ast.Type, hasDefault bool) string {
 	name := fmt.Sprintf("v%d", len(w.declared))
 	declared := *t
 	initial := w.IntN(3) == 0
-	if (hasDefault || initial) && w.IntN(2) == 0 {
+	if (hasDefault || initial && w.Nulls) && w.IntN(2) == 0 {
 		declared.NonNull = false
 	}
 	text := fmt.Sprintf("$%s: %s", name, declared.String())
@@ -269,8 +272,8 @@ func (w *writing) argument(t *ast.Type, hasDefault bool) string {
 		return "$" + name // without a value
 	}
 	w.variables[name] = w.data(t, 2)
-	if t.NonNull && !declared.NonNull && w.IntN(3) == 0 {
-		w.variables[name] = nil // the field fails
+	if w.Nulls && t.NonNull && !declared.NonNull && w.IntN(3) == 0 {
+		w.variables[name] = nil
 	}
 	return "$" + name
 }

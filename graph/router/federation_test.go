@@ -19,7 +19,7 @@ func TestOwnSupergraphIsOneGraph(t *testing.T) {
 	t.Parallel()
 	f := newFederated(t, 1, true, "../../subgraphs", "..")
 	g := graphtest.NewGenerator(1, f.whole.Schema())
-	g.Mutations = true
+	g.Mutations, g.Nulls = true, true
 	g.Depth, g.Width = 4, 3
 	for i := range 300 {
 		ways := []string{"in one process"}
@@ -56,7 +56,7 @@ func randomWorlds(t *testing.T, folder string, worlds uint64) {
 			t.Parallel()
 			f := newFederated(t, seed, seed%2 == 1, folder, folder)
 			g := graphtest.NewGenerator(seed, f.whole.Schema())
-			g.Depth, g.Width, g.Mutations = 4, 3, true
+			g.Depth, g.Width, g.Mutations, g.Nulls = 4, 3, true, true
 			for i := range 200 {
 				ways := []string{"in one process"}
 				if i%4 == 0 {
