@@ -72,9 +72,15 @@ func sqlText(node ast.Node) (ast.Expr, string) {
 }
 
 // passesOn reports whether text is the parameter of a method that is itself one
-// of the calls that are checked.
+// of the calls that are checked, or that parameter's text in a variant of db, which
+// adds a constant comment.
 func passesOn(decl ast.Decl, text ast.Expr) bool {
 	function, ok := decl.(*ast.FuncDecl)
+	if call, isCall := text.(*ast.CallExpr); isCall && len(call.Args) == 1 {
+		if method, isMethod := call.Fun.(*ast.SelectorExpr); isMethod && method.Sel.Name == "text" {
+			text = call.Args[0]
+		}
+	}
 	name, isName := text.(*ast.Ident)
 	if !ok || !isName || function.Recv == nil {
 		return false
@@ -140,6 +146,10 @@ func run(ctx context.Context, s scope, batch interface{ Queue(string, ...any) },
 }
 
 func (s scope) Sneak(ctx context.Context, sql string) { s.conn.Exec(ctx, sql) }
+
+func (s scope) Query(ctx context.Context, sql string) { s.conn.Exec(ctx, s.variant.text(sql)) }
+
+func (s scope) QueryRow(ctx context.Context, sql, more string) { s.conn.Exec(ctx, s.variant.text(sql+more)) }
 `
 	example := map[string]string{
 		"db/run.go":           program,
@@ -147,5 +157,5 @@ func (s scope) Sneak(ctx context.Context, sql string) { s.conn.Exec(ctx, sql) }
 		"db/seal.go":          strings.ReplaceAll(program, "scope", "seal"),
 		"internal/user/of.go": "package user\n\nfunc f(x interface{ Queue(string) }, s string) { x.Queue(s) }\n",
 	}
-	catches(t, constantSQL, example, "db/run.go:15", "db/run.go:17", "db/run.go:18", "db/run.go:21")
+	catches(t, constantSQL, example, "db/run.go:15", "db/run.go:17", "db/run.go:18", "db/run.go:21", "db/run.go:25")
 }
