@@ -9,6 +9,7 @@ import (
 
 	"github.com/wundergraph/astjson"
 
+	"github.com/tradesage/tradesage/graph/router/internal/conform"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -60,11 +61,19 @@ type course struct {
 	// query and input are what the trigger's subgraph is asked.
 	query string
 	input []byte
+	// shape is what events may look like, nil where that is not looked at.
+	shape *conform.Shape
 }
 
 func (r *Router) newCourse(ctx context.Context, op *operation, variables *astjson.Value) (*course, error) {
 	query, input, err := r.triggerRequest(ctx, op, variables)
-	return &course{op: op, variables: variables, query: query, input: input}, err
+	c := &course{op: op, variables: variables, query: query, input: input}
+	if remote, ok := op.trigger.follower.(*remoteFetcher); ok && err == nil {
+		if schema := op.from.heldAgainst(remote); schema != nil {
+			c.shape = conform.Compile(schema, query)
+		}
+	}
+	return c, err
 }
 
 // sameTrigger is whether another plan asks the same subgraph for the same.

@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/datasource/httpclient"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
+	"github.com/tradesage/tradesage/graph/router/internal/conform"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/telemetry"
@@ -41,6 +43,9 @@ type source struct {
 	// span is the name of a fetch in a trace, took how long fetches take.
 	span string
 	took prometheus.Observer
+	// schema is what the answers of a subgraph that is not ours are held against; nil
+	// for those that keep to theirs by construction.
+	schema *ast.Document
 	// query remembers the decoded query text: it is the same in each input.
 	query atomic.Pointer[decodedQuery]
 }
@@ -48,6 +53,8 @@ type source struct {
 type decodedQuery struct {
 	raw  []byte
 	text string
+	// shape is nil where answers are not looked at.
+	shape *conform.Shape
 }
 
 var _ resolve.DataSource = (*source)(nil)
@@ -90,7 +97,7 @@ func (s *source) load(ctx context.Context, input []byte, fetch func(context.Cont
 	}
 	start := time.Now()
 	ctx, span := telemetry.Span(ctx, s.span)
-	response := fetch(ctx, query, request.definedVariables())
+	response := fetch(ctx, query.text, request.definedVariables())
 	span.End()
 	took := time.Since(start)
 	s.took.Observe(took.Seconds())
@@ -98,7 +105,7 @@ func (s *source) load(ctx context.Context, input []byte, fetch func(context.Cont
 	if len(response) == 0 {
 		return s.failure(fault.CodeUnavailable, "the "+s.subgraph+" service does not answer")
 	}
-	return response
+	return s.conforming(ctx, query.shape, response)
 }
 
 // LoadWithFiles refuses: uploads are no part of the API.
@@ -106,16 +113,32 @@ func (s *source) LoadWithFiles(context.Context, http.Header, []byte, []*httpclie
 	return s.failure(fault.CodeInvalidInput, "file uploads are not supported"), nil
 }
 
-func (s *source) decodeQuery(raw []byte) (string, error) {
+func (s *source) decodeQuery(raw []byte) (*decodedQuery, error) {
 	if known := s.query.Load(); known != nil && bytes.Equal(known.raw, raw) {
-		return known.text, nil
+		return known, nil
 	}
 	text, err := rawjson.DecodeString(raw)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	s.query.Store(&decodedQuery{raw: bytes.Clone(raw), text: text})
-	return text, nil
+	found := &decodedQuery{raw: bytes.Clone(raw), text: text}
+	if s.schema != nil {
+		found.shape = conform.Compile(s.schema, text)
+	}
+	s.query.Store(found)
+	return found, nil
+}
+
+// conforming takes out of a response what the schema does not allow.
+func (s *source) conforming(ctx context.Context, shape *conform.Shape, response []byte) []byte {
+	if shape == nil {
+		return response
+	}
+	response, wrong := shape.Answer(response)
+	if len(wrong) > 0 {
+		s.log.ErrorContext(ctx, "a subgraph answers what its schema does not allow", "subgraph", s.subgraph, "values", len(wrong), "first", wrong[0])
+	}
+	return response
 }
 
 // failure renders a response without data and with one error.
@@ -159,7 +182,8 @@ func (r *generation) attachSource(item *resolve.FetchItem, boxes bool) {
 	}
 	s := &source{
 		subgraph: info.DataSourceName, fetcher: fetcher, log: r.log, boxes: boxes,
-		span: "fetch " + info.DataSourceName, took: r.metrics.fetches.WithLabelValues(info.DataSourceName),
+		schema: r.heldAgainst(fetcher),
+		span:   "fetch " + info.DataSourceName, took: r.metrics.fetches.WithLabelValues(info.DataSourceName),
 	}
 	for _, element := range item.ResponsePathElements {
 		if element == "@" || element == "" { // "@" stands for each item of a list
@@ -177,6 +201,15 @@ func (r *generation) attachSource(item *resolve.FetchItem, boxes bool) {
 	case *resolve.MultiEntityFetch:
 		fetch.DataSource = s
 	}
+}
+
+// heldAgainst is the schema that a subgraph's answers are held against: those of
+// services of ours follow from theirs.
+func (r *generation) heldAgainst(f fetcher) *ast.Document {
+	if remote, ok := f.(*remoteFetcher); ok && !remote.way.Renews {
+		return r.graph.Router
+	}
+	return nil
 }
 
 // localFetcher calls a subgraph of this process. The caller's identity is in ctx.

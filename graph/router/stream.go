@@ -202,6 +202,13 @@ func (s *stream) show(ctx context.Context, c *course, e *event) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.shape != nil { // its source is its own
+		raw, wrong := c.shape.Answer(e.raw)
+		if len(wrong) > 0 {
+			s.router.log.ErrorContext(ctx, "an event is not what its schema allows", "subgraph", c.op.trigger.subgraph, "values", len(wrong), "first", wrong[0])
+		}
+		e = &event{raw: raw}
+	}
 	result, err := e.result(current, s.router, c)
 	if err != nil {
 		return err

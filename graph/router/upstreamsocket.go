@@ -137,7 +137,7 @@ func (r *remoteFetcher) openSocket(ctx context.Context) (*websocket.Conn, error)
 	err = r.upstream.Try(within, func() error {
 		var response *http.Response
 		var err error
-		conn, response, err = websocket.Dial(within, r.way.URL, &websocket.DialOptions{
+		conn, response, err = websocket.Dial(within, r.way.URL, &websocket.DialOptions{ //nolint:bodyclose // the socket's, or read already
 			HTTPClient: r.sockets.through(r.way.Transport), HTTPHeader: header, Subprotocols: []string{subprotocol},
 		})
 		if err != nil && response != nil && response.StatusCode < http.StatusInternalServerError && response.StatusCode != http.StatusSwitchingProtocols {

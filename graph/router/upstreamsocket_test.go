@@ -159,6 +159,10 @@ func TestSubscriptionsOverSubgraphsSockets(t *testing.T) {
 	u.send(`{"type":"pong"}`)
 	u.next("two")
 	want("two")
+	u.send(`{"type":"next","id":"1","payload":{"data":{"userRenamed":{"__typename":"User","id":"u1","name":5}}}}`)
+	if m := w.receive(); m.Type != "next" || !strings.Contains(string(m.Payload), `"path":["userRenamed","name"],"extensions":{"code":"INTERNAL"`) {
+		t.Errorf("%s %s", m.Type, m.Payload)
+	}
 	u.end()
 
 	u = s.await(t)
