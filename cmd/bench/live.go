@@ -1,23 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -34,26 +25,50 @@ const (
 // measureLive opens many WebSockets of one tenant, each with a subscription of its
 // own, and measures what they hold of the server's memory and how long it takes
 // until the last of them has an event: from the moment at which the mutation that
-// causes it is sent, with the whole way through PostgreSQL and Redis.
-func measureLive(ctx context.Context, o options, s *stack) (_ []figure, err error) {
-	if err := s.startServer(ctx, "TRADESAGE_DATABASE_CONNS_PER_SHARD=4"); err != nil {
+// causes it is sent, with the whole way through PostgreSQL and Redis. Once they are
+// all of one session, which share what is made of an event, and once each is of a
+// user of its own.
+func measureLive(ctx context.Context, o options, s *stack) ([]figure, error) {
+	n := pick(o, 10_000, 200)
+	if err := s.startServer(ctx, crowdSettings...); err != nil {
 		return nil, err
 	}
 	c, err := dial(s.server.addr)
 	if err != nil {
 		return nil, err
 	}
-	defer c.close()
 	follower, err := s.signIn(c, trader, s.seeded.tenants[0])
+	c.close()
 	if err != nil {
 		return nil, err
 	}
-	// Somebody else: whether a follower may see it is looked up.
-	actor, err := s.signIn(c, storm, s.seeded.tenants[0])
+	figures, err := s.follow(ctx, "", s.seeded.tenants[0], []string{follower}, n)
 	if err != nil {
 		return nil, err
 	}
-	rename := graphqlRequest(s.server.addr, actor, renameQuery, "")
+	tokens, err := s.people(ctx, crowdTenant, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.settle(ctx, crowdTenant, tokens[:1]); err != nil {
+		return nil, err
+	}
+	if err := s.startServer(ctx, crowdSettings...); err != nil { // with nothing in its memory
+		return nil, err
+	}
+	more, err := s.follow(ctx, "separate users: ", crowdTenant, tokens, n)
+	return append(figures, more...), err
+}
+
+// follow measures n followers of a tenant, who have the tokens in turn. prefix begins
+// the figures' names.
+func (s *stack) follow(ctx context.Context, prefix, tenant string, tokens []string, n int) (_ []figure, err error) {
+	o := s.options
+	c, rename, err := s.actor(tenant)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
 	if _, err := c.ask(rename); err != nil { // plans and statements are made before it counts
 		return nil, err
 	}
@@ -61,9 +76,8 @@ func measureLive(ctx context.Context, o options, s *stack) (_ []figure, err erro
 	if err != nil {
 		return nil, err
 	}
-	crowd := &crowd{addr: s.server.addr, token: follower, arrived: make(chan time.Time, 1024)}
+	crowd := &crowd{addr: s.server.addr, tokens: tokens, arrived: make(chan time.Time, 1024)}
 	defer crowd.close()
-	n := pick(o, 10_000, 200)
 	began := time.Now()
 	if err := crowd.open(ctx, n); err != nil {
 		return nil, err
@@ -90,6 +104,7 @@ func measureLive(ctx context.Context, o options, s *stack) (_ []figure, err erro
 		}
 		last, middle = append(last, took[n-1].Seconds()), append(middle, took[n/2].Seconds())
 	}
+	first := last[0]
 	spent, err := s.usage()
 	if err != nil {
 		return nil, err
@@ -108,16 +123,52 @@ func measureLive(ctx context.Context, o options, s *stack) (_ []figure, err erro
 	const mb = 1 << 20
 	return []figure{
 		{
-			Name: "memory of the server", Unit: "MB", Goal: lower, Budget: pick(o, 400.0, 0), Measured: float64(full) / mb,
+			Name: prefix + "memory of the server", Unit: "MB", Goal: lower, Budget: pick(o, 400.0, 0), Measured: float64(full) / mb,
 			Note: fmt.Sprintf("resident, %d subscribers, after %d events to all; %.0f MB before the first, %.0f MB before events", n, events, float64(before)/mb, float64(after)/mb),
 		},
-		{Name: "memory a subscriber", Unit: "kB", Goal: lower, Measured: float64(full-before) / 1024 / float64(n), Note: fmt.Sprintf("%.1f kB before events", float64(after-before)/1024/float64(n))},
+		{Name: prefix + "memory a subscriber", Unit: "kB", Goal: lower, Measured: float64(full-before) / 1024 / float64(n), Note: fmt.Sprintf("%.1f kB before events", float64(after-before)/1024/float64(n))},
 		{
-			Name: "event to all", Unit: "s", Goal: lower, Budget: pick(o, 2.0, 0), Measured: last[len(last)-1],
-			Note: fmt.Sprintf("the slowest of %d; median %.2f s; the median subscriber has it after %.2f s; CPU an event and subscriber: server %.0f µs", events, last[len(last)/2], middle[len(middle)/2], micros(spent.server-cpu.server)/float64(n*events)),
+			Name: prefix + "event to all", Unit: "s", Goal: lower, Budget: pick(o, 2.0, 0), Measured: last[len(last)-1],
+			Note: fmt.Sprintf("the slowest of %d; the first %.2f s, median %.2f s; the median subscriber has it after %.2f s; CPU an event and subscriber: server %.0f µs, PostgreSQL %.1f µs",
+				events, first, last[len(last)/2], middle[len(middle)/2], micros(spent.server-cpu.server)/float64(n*events), micros(spent.postgres-cpu.postgres)/float64(n*events)),
 		},
-		{Name: "subscriptions begun", Unit: "/s", Goal: higher, Measured: float64(n) / opened.Seconds(), Note: fmt.Sprintf("%d at once, each on a WebSocket of its own", liveOpening)},
+		{Name: prefix + "subscriptions begun", Unit: "/s", Goal: higher, Measured: float64(n) / opened.Seconds(), Note: fmt.Sprintf("%d at once, each on a WebSocket of its own", liveOpening)},
 	}, nil
+}
+
+// actor is who causes the events of a tenant, and how. It is nobody of those who
+// follow: whether a follower may see an event is looked up.
+func (s *stack) actor(tenant string) (_ *client, rename []byte, err error) {
+	c, err := dial(s.server.addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	token, err := s.signIn(c, storm, tenant)
+	if err != nil {
+		c.close()
+		return nil, nil, err
+	}
+	return c, graphqlRequest(s.server.addr, token, renameQuery, ""), nil
+}
+
+// settle waits until what was done in a tenant has been announced.
+func (s *stack) settle(ctx context.Context, tenant string, tokens []string) error {
+	c, rename, err := s.actor(tenant)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	crowd := &crowd{addr: s.server.addr, tokens: tokens, arrived: make(chan time.Time, 1024)}
+	defer crowd.close()
+	if err := crowd.open(ctx, 1); err != nil {
+		return err
+	}
+	sent := time.Now()
+	if _, err := c.ask(rename); err != nil {
+		return err
+	}
+	_, err = crowd.await(ctx, 1, sent)
+	return err
 }
 
 // resident is the memory that the server holds, in bytes.
@@ -133,201 +184,4 @@ func (s *server) resident() (int64, error) {
 		}
 	}
 	return 0, errors.New("/proc does not tell the server's memory")
-}
-
-// crowd is many clients that follow one tenant's activity.
-type crowd struct {
-	addr, token string
-	// arrived tells of each rename that any of them has got.
-	arrived chan time.Time
-
-	mu      sync.Mutex
-	conns   []net.Conn
-	closing atomic.Bool
-	reading sync.WaitGroup
-	lost    atomic.Pointer[error]
-}
-
-// open begins n subscriptions and returns when all of them are live.
-func (c *crowd) open(ctx context.Context, n int) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(liveOpening)
-	for range n {
-		group.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return c.join()
-		})
-	}
-	return group.Wait()
-}
-
-func (c *crowd) join() error {
-	conn, err := net.Dial("tcp", c.addr)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.conns = append(c.conns, conn)
-	c.mu.Unlock()
-	if err := conn.SetDeadline(time.Now().Add(liveWithin)); err != nil {
-		return err
-	}
-	init, err := json.Marshal(map[string]any{"type": "connection_init", "payload": map[string]string{"authorization": "Bearer " + c.token}})
-	if err != nil {
-		return err
-	}
-	subscribe, err := json.Marshal(map[string]any{"id": "1", "type": "subscribe", "payload": map[string]string{"query": followQuery}})
-	if err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(conn, "GET /graphql HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n", c.addr); err != nil {
-		return err
-	}
-	in := bufio.NewReaderSize(conn, 1024)
-	for line, first := "", true; line != "\r\n"; first = false {
-		if line, err = in.ReadString('\n'); err != nil {
-			return err
-		}
-		if first && !strings.HasPrefix(line, "HTTP/1.1 101") {
-			return fmt.Errorf("no WebSocket: %s", line)
-		}
-	}
-	for _, step := range []struct {
-		send []byte
-		want string
-	}{{init, `"connection_ack"`}, {subscribe, `"SUBSCRIBED"`}} {
-		if _, err := conn.Write(clientFrame(textFrame, step.send)); err != nil {
-			return err
-		}
-		got, err := nextText(conn, in)
-		if err != nil {
-			return err
-		}
-		if !strings.Contains(string(got), step.want) {
-			return fmt.Errorf("got %s, want %s", got, step.want)
-		}
-	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		return err
-	}
-	c.reading.Go(func() { c.read(conn, in) })
-	return nil
-}
-
-// read notes when renames come, until the end.
-func (c *crowd) read(conn net.Conn, in *bufio.Reader) {
-	for {
-		text, err := nextText(conn, in)
-		if err != nil {
-			if !c.closing.Load() {
-				c.lost.Store(&err)
-			}
-			return
-		}
-		if strings.Contains(string(text), renameAction) {
-			c.arrived <- time.Now()
-		}
-	}
-}
-
-// await waits until n have got what was sent, and returns how long each waited,
-// sorted.
-func (c *crowd) await(ctx context.Context, n int, sent time.Time) ([]time.Duration, error) {
-	deadline := time.After(liveWithin)
-	took := make([]time.Duration, 0, n)
-	for len(took) < n {
-		select {
-		case at := <-c.arrived:
-			took = append(took, at.Sub(sent))
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-deadline:
-			err := fmt.Errorf("only %d of %d subscribers have the event after %s", len(took), n, liveWithin)
-			if lost := c.lost.Load(); lost != nil {
-				err = errors.Join(err, *lost)
-			}
-			return nil, err
-		}
-	}
-	slices.Sort(took)
-	return took, nil
-}
-
-// close lets everybody leave.
-func (c *crowd) close() {
-	c.closing.Store(true)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.conns {
-		_ = conn.Close()
-	}
-	done := make(chan struct{})
-	go func() {
-		c.reading.Wait()
-		close(done)
-	}()
-	for {
-		select {
-		case <-c.arrived: // of nobody's concern any more
-		case <-done:
-			return
-		}
-	}
-}
-
-// The frames of RFC 6455 that the clients need.
-const (
-	textFrame = 0x1
-	endFrame  = 0x8
-	pingFrame = 0x9
-	pongFrame = 0xa
-)
-
-// clientFrame renders a whole message; its mask is zero.
-func clientFrame(opcode byte, payload []byte) []byte {
-	out := []byte{0x80 | opcode}
-	if n := len(payload); n < 126 {
-		out = append(out, 0x80|byte(n))
-	} else {
-		out = binary.BigEndian.AppendUint16(append(out, 0x80|126), uint16(n))
-	}
-	return append(append(out, 0, 0, 0, 0), payload...)
-}
-
-// nextText reads up to the next text message and answers pings on the way.
-func nextText(conn net.Conn, in *bufio.Reader) ([]byte, error) {
-	for {
-		var head [2]byte
-		if _, err := io.ReadFull(in, head[:]); err != nil {
-			return nil, err
-		}
-		length := int(head[1] & 0x7f)
-		switch length {
-		case 126:
-			var more [2]byte
-			if _, err := io.ReadFull(in, more[:]); err != nil {
-				return nil, err
-			}
-			length = int(binary.BigEndian.Uint16(more[:]))
-		case 127:
-			return nil, errors.New("a message of more than 64 kB")
-		}
-		payload := make([]byte, length)
-		if _, err := io.ReadFull(in, payload); err != nil {
-			return nil, err
-		}
-		switch head[0] & 0xf {
-		case textFrame:
-			return payload, nil
-		case pingFrame:
-			if _, err := conn.Write(clientFrame(pongFrame, payload)); err != nil {
-				return nil, err
-			}
-		case endFrame:
-			return nil, fmt.Errorf("closed by the server: %q", payload)
-		}
-	}
 }

@@ -101,18 +101,7 @@ func openTenants(pools *db.DB) (*tenant.Tenants, error) {
 
 // openAuth returns what makes identities; params are the costs of their hashes.
 func (s *stack) openAuth(pools *db.DB, params *argon2id.Params) (*auth.Auth, error) {
-	master, err := base64.StdEncoding.DecodeString(s.master)
-	if err != nil {
-		return nil, err
-	}
-	sealer, err := auth.NewSealer(master)
-	if err != nil {
-		return nil, err
-	}
-	store := pools.PlatformStore(db.ServiceAuth)
-	token := auth.TokenOptions{Issuer: "http://bench.test", Audience: "bench", Lifetime: time.Hour}
-	ring := auth.NewKeyRing(auth.KeyRingOptions{Source: auth.IssuerKeys(store, sealer), TokenLifetime: token.Lifetime})
-	issuer, err := auth.NewIssuer(ring, token)
+	issuer, _, sealer, err := s.openIssuer(pools)
 	if err != nil {
 		return nil, err
 	}
@@ -120,5 +109,26 @@ func (s *stack) openAuth(pools *db.DB, params *argon2id.Params) (*auth.Auth, err
 	if err != nil {
 		return nil, err
 	}
-	return auth.New(auth.Options{Store: store, Sealer: sealer, Issuer: issuer, Passwords: passwords})
+	return auth.New(auth.Options{Store: pools.PlatformStore(db.ServiceAuth), Sealer: sealer, Issuer: issuer, Passwords: passwords})
+}
+
+const (
+	issuedBy  = "http://bench.test"
+	issuedFor = "bench"
+)
+
+// openIssuer returns what makes tokens, once its keys are read.
+func (s *stack) openIssuer(pools *db.DB) (*auth.Issuer, *auth.KeyRing, *auth.Sealer, error) {
+	master, err := base64.StdEncoding.DecodeString(s.master)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	sealer, err := auth.NewSealer(master)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	token := auth.TokenOptions{Issuer: issuedBy, Audience: issuedFor, Lifetime: time.Hour}
+	ring := auth.NewKeyRing(auth.KeyRingOptions{Source: auth.IssuerKeys(pools.PlatformStore(db.ServiceAuth), sealer), TokenLifetime: token.Lifetime})
+	issuer, err := auth.NewIssuer(ring, token)
+	return issuer, ring, sealer, err
 }

@@ -12,23 +12,30 @@ import (
 )
 
 const listPermissionsOf = `-- name: ListPermissionsOf :many
-SELECT permission::text AS permission FROM permissions_of($1::uuid, $2::uuid)
+SELECT user_id::uuid AS user_id, permissions::text[] AS permissions
+FROM permissions_of($1::uuid, $2::uuid[])
 `
 
-// For the router, which cannot ask in the tenant's schema.
-func (q *Queries) ListPermissionsOf(ctx context.Context, tenantID uuid.UUID, subject uuid.UUID) ([]string, error) {
-	rows, err := q.db.Query(ctx, listPermissionsOf, tenantID, subject)
+type ListPermissionsOfRow struct {
+	UserID      uuid.UUID
+	Permissions []string
+}
+
+// For the router, which cannot ask in the tenant's schema: a row for each role of
+// each of these users.
+func (q *Queries) ListPermissionsOf(ctx context.Context, tenantID uuid.UUID, subjects []uuid.UUID) ([]ListPermissionsOfRow, error) {
+	rows, err := q.db.Query(ctx, listPermissionsOf, tenantID, subjects)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []string{}
+	items := []ListPermissionsOfRow{}
 	for rows.Next() {
-		var permission string
-		if err := rows.Scan(&permission); err != nil {
+		var i ListPermissionsOfRow
+		if err := rows.Scan(&i.UserID, &i.Permissions); err != nil {
 			return nil, err
 		}
-		items = append(items, permission)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -151,6 +151,40 @@ func (q *Queries) ListPermissions(ctx context.Context, userID uuid.UUID) ([]stri
 	return items, nil
 }
 
+const listPermissionsOfUsers = `-- name: ListPermissionsOfUsers :many
+SELECT ur.user_id, r.permissions
+FROM user_roles ur
+JOIN roles r ON r.id = ur.role_id
+JOIN users u ON u.id = ur.user_id
+WHERE ur.user_id = ANY($1::uuid[]) AND u.state = 'active'
+`
+
+type ListPermissionsOfUsersRow struct {
+	UserID      uuid.UUID
+	Permissions []string
+}
+
+// A row for each role of each of them.
+func (q *Queries) ListPermissionsOfUsers(ctx context.Context, userIds []uuid.UUID) ([]ListPermissionsOfUsersRow, error) {
+	rows, err := q.db.Query(ctx, listPermissionsOfUsers, userIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListPermissionsOfUsersRow{}
+	for rows.Next() {
+		var i ListPermissionsOfUsersRow
+		if err := rows.Scan(&i.UserID, &i.Permissions); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listRoles = `-- name: ListRoles :many
 SELECT id, key, name, permissions, built_in, created_at
 FROM roles

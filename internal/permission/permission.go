@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/db/tenantdb"
@@ -82,10 +81,10 @@ type Options struct {
 
 // Permissions answers what callers may do. It is safe for concurrent use.
 type Permissions struct {
-	load      func(context.Context, *identity.Caller) (Set, error)
+	read      reader
 	following func() bool
 	clock     func() time.Time
-	reading   singleflight.Group
+	readings  readings
 
 	mu sync.RWMutex
 	// sets is by tenant and user.
@@ -108,19 +107,14 @@ func New(o Options) *Permissions {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	load := func(ctx context.Context, caller *identity.Caller) (Set, error) {
-		return Load(ctx, o.Store.Tenant(caller.Tenant).Queries, caller.Subject)
-	}
+	read := inTenants(o.Store)
 	if o.Platform != nil {
-		load = func(ctx context.Context, caller *identity.Caller) (Set, error) {
-			names, err := o.Platform.Platform().ListPermissionsOf(ctx, caller.Tenant.ID(), caller.Subject)
-			if err != nil {
-				return Set{}, fmt.Errorf("permissions of %s: %w", caller.Subject, err)
-			}
-			return NewSet(names...), nil
-		}
+		read = throughPlatform(o.Platform)
 	}
-	return &Permissions{load: load, following: o.Following, clock: o.Clock, sets: map[uuid.UUID]map[uuid.UUID]kept{}}
+	return &Permissions{
+		read: read, following: o.Following, clock: o.Clock,
+		readings: readings{of: map[db.Tenant]*line{}}, sets: map[uuid.UUID]map[uuid.UUID]kept{},
+	}
 }
 
 // Of returns what the caller may do. UNAUTHENTICATED without a caller,
@@ -133,22 +127,11 @@ func (p *Permissions) Of(ctx context.Context) (Set, error) {
 	following, now := p.following(), p.clock()
 	p.mu.RLock()
 	known, ok := p.sets[caller.Tenant.ID()][caller.Subject]
-	changes := p.changes
 	p.mu.RUnlock()
 	if ok && following && now.Sub(known.readAt) < maxAge {
 		return known.set, nil
 	}
-	return remember(ctx, p, caller, func() (Set, error) {
-		if following {
-			return p.together(ctx, caller, changes, now)
-		}
-		set, err := p.load(ctx, caller)
-		if err != nil {
-			return Set{}, err
-		}
-		p.keep(caller, kept{set, now}, changes)
-		return set, nil
-	})
+	return remember(ctx, p, caller, func() (Set, error) { return p.together(ctx, caller, following) })
 }
 
 // Require answers FORBIDDEN that names the permission unless the caller holds
@@ -205,25 +188,33 @@ func (p *Permissions) Drop(tenant, subject uuid.UUID) {
 	}
 }
 
-// keep remembers a set that was read when changes was the count of changes: if
-// there was one since, the set may be of before it.
-func (p *Permissions) keep(caller *identity.Caller, k kept, changes uint64) {
+func (p *Permissions) changeCount() uint64 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.changes
+}
+
+// keep remembers what was read of users at a time, when changes was the count of
+// changes: if there was one since, the sets may be of before it.
+func (p *Permissions) keep(in db.Tenant, users []uuid.UUID, sets map[uuid.UUID]Set, at time.Time, changes uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.changes != changes {
 		return
 	}
-	if p.size >= maxSets {
+	if p.size+len(users) > maxSets {
 		clear(p.sets)
 		p.size = 0
 	}
-	users := p.sets[caller.Tenant.ID()]
-	if users == nil {
-		users = map[uuid.UUID]kept{}
-		p.sets[caller.Tenant.ID()] = users
+	of := p.sets[in.ID()]
+	if of == nil {
+		of = map[uuid.UUID]kept{}
+		p.sets[in.ID()] = of
 	}
-	if _, ok := users[caller.Subject]; !ok {
-		p.size++
+	for _, user := range users {
+		if _, ok := of[user]; !ok {
+			p.size++
+		}
+		of[user] = kept{sets[user], at}
 	}
-	users[caller.Subject] = k
 }

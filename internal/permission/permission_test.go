@@ -307,14 +307,14 @@ func TestOnlyTheRouterAsksThePlatform(t *testing.T) {
 	in := f.Tenant(t)
 	_, user := f.user(t, in)
 	for _, login := range []string{"svc_auth", "svc_tenant", "svc_user", "svc_session", "svc_relay", "svc_verify"} {
-		_, err := f.Connect(t, login).Exec(t.Context(), "SELECT platform.permissions_of($1, $2)", in.ID(), user)
+		_, err := f.Connect(t, login).Exec(t.Context(), "SELECT platform.permissions_of($1, ARRAY[$2::uuid])", in.ID(), user)
 		if err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("%s: %v", login, err)
 		}
 	}
 	conn := f.Connect(t, "svc_router")
 	var setting *string
-	if err := conn.QueryRow(t.Context(), "SELECT current_setting('app.tenant_id', true) FROM platform.permissions_of($1, $2) LIMIT 1", in.ID(), user).Scan(&setting); err != nil {
+	if err := conn.QueryRow(t.Context(), "SELECT current_setting('app.tenant_id', true) FROM platform.permissions_of($1, ARRAY[$2::uuid]) LIMIT 1", in.ID(), user).Scan(&setting); err != nil {
 		t.Fatal(err)
 	}
 	if setting != nil && *setting != "" {

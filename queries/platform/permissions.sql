@@ -1,3 +1,5 @@
 -- name: ListPermissionsOf :many
--- For the router, which cannot ask in the tenant's schema.
-SELECT permission::text AS permission FROM permissions_of(@tenant_id::uuid, @subject::uuid);
+-- For the router, which cannot ask in the tenant's schema: a row for each role of
+-- each of these users.
+SELECT user_id::uuid AS user_id, permissions::text[] AS permissions
+FROM permissions_of(@tenant_id::uuid, @subjects::uuid[]);

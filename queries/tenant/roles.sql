@@ -25,6 +25,14 @@ JOIN users u ON u.id = ur.user_id
 WHERE ur.user_id = @user_id AND u.state = 'active'
 ORDER BY 1;
 
+-- name: ListPermissionsOfUsers :many
+-- A row for each role of each of them.
+SELECT ur.user_id, r.permissions
+FROM user_roles ur
+JOIN roles r ON r.id = ur.role_id
+JOIN users u ON u.id = ur.user_id
+WHERE ur.user_id = ANY(@user_ids::uuid[]) AND u.state = 'active';
+
 -- name: LockRoles :many
 -- Changes of people and roles take turns: what they decide by must hold until
 -- they end. Assignments by others may go on, hence NO KEY.
