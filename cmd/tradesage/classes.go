@@ -5,8 +5,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
+	"io"
 	"regexp"
 	"slices"
 
@@ -69,25 +70,18 @@ const (
 
 var className = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 
-// classes reads the limits file.
-func (c *limitsConfig) classes() (limitsFile, error) {
+// parseLimits reads a limits file, which must be one whole.
+func parseLimits(text []byte) (limitsFile, error) {
 	var file limitsFile
-	if c.File == "" {
-		return file, nil
-	}
-	text, err := os.ReadFile(c.File)
-	if err != nil {
-		return file, fmt.Errorf("TRADESAGE_LIMITS_FILE: %w", err)
-	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&file); err != nil {
-		return file, fmt.Errorf("TRADESAGE_LIMITS_FILE: %s: %w", c.File, err)
+		return file, err
 	}
-	if err := file.validate(); err != nil {
-		return file, fmt.Errorf("TRADESAGE_LIMITS_FILE: %w", err)
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return file, errors.New("there is more than one JSON value")
 	}
-	return file, nil
+	return file, file.validate()
 }
 
 func (f *limitsFile) validate() error {

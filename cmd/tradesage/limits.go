@@ -46,7 +46,7 @@ type limitsConfig struct {
 	Waiting           int           `name:"waiting" env:"TRADESAGE_WAITING" default:"4096" help:"Operations that may wait at all; more are UNAVAILABLE."`
 	MaxWait           time.Duration `name:"max-wait" env:"TRADESAGE_MAX_WAIT" default:"5s" help:"How long an operation may wait."`
 
-	File           string   `name:"limits-file" env:"TRADESAGE_LIMITS_FILE" type:"path" help:"JSON file with the limits of tenants' plans and of classes of callers, by a scope that they hold (docs/limits.md)."`
+	File           string   `name:"limits-file" env:"TRADESAGE_LIMITS_FILE" type:"path" help:"JSON file with the limits of tenants' plans and of classes of callers, by a scope that they hold (docs/limits.md). A changed file is taken up within two seconds, or at once with SIGHUP; what is wrong is refused, and the former limits stay."`
 	TrustedProxies []string `name:"trusted-proxy" env:"TRADESAGE_TRUSTED_PROXIES" help:"Addresses or networks (CIDR) of proxies whose Forwarded or X-Forwarded-For is believed, as 10.0.0.0/8."`
 }
 
@@ -120,7 +120,7 @@ func (c *limitsConfig) validate() error {
 	if _, err := identity.ParseProxies(c.TrustedProxies); err != nil {
 		return fmt.Errorf("TRADESAGE_TRUSTED_PROXIES: %w", err)
 	}
-	_, classErr := c.classes()
+	_, _, classErr := c.read()
 	return errors.Join(c.checkClients(), classErr)
 }
 
@@ -214,19 +214,15 @@ func (c *limitsConfig) fieldRates() map[string]router.FieldRate {
 	return rates
 }
 
-// limit gives the router its limits. plan tells the plan of a caller's tenant, without
-// waiting.
-func (a *app) limit(options *router.Options, plan func(*identity.Caller) string) error {
+// limit gives the router its limits, and returns what follows those of the file, if
+// there is one. plan tells the plan of a caller's tenant, without waiting.
+func (a *app) limit(options *router.Options, plan func(*identity.Caller) string) (_ *limitsFollower, err error) {
 	c := &a.config.Limits
-	file, err := c.classes()
-	if err != nil {
-		return err
-	}
 	options.Limits, options.Rates, options.FieldRates = c.limits(), c.rates(), c.fieldRates()
 	options.ClientRates = c.clientRates()
 	options.Trusted = a.config.Operations.trusted()
 	if options.Automatic, err = a.automatic(); err != nil {
-		return err
+		return nil, err
 	}
 	options.MaxConcurrent, options.Concurrency = c.concurrency(len(a.config.Parts.remote()) > 0 || a.config.Supergraph.given())
 	counting := ratelimit.Options{Logger: a.logger, Metrics: a.registry}
@@ -234,11 +230,7 @@ func (a *app) limit(options *router.Options, plan func(*identity.Caller) string)
 		counting.Redis = a.redis
 	}
 	if options.Limiter, err = ratelimit.New(counting); err != nil {
-		return fmt.Errorf("rate limits: %w", err)
+		return nil, fmt.Errorf("rate limits: %w", err)
 	}
-	options.Classes = []router.Class{{Name: classAnonymous, Limits: router.Limits{MaxCost: c.AnonymousMaxCost}}}
-	chosen := file.build(options)
-	chosen.plan, chosen.missing = plan, options.MissingScope
-	options.Classify, options.Concurrency.Of = chosen.name, chosen.caps
-	return nil
+	return a.followLimits(options, plan)
 }

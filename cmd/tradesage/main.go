@@ -75,7 +75,7 @@ func run(args []string) error {
 // there is a file to read again.
 func endsWith(c config) []os.Signal {
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !c.Supergraph.given() {
+	if !c.Supergraph.given() && c.Limits.File == "" && c.Operations.Manifest == "" {
 		ends = append(ends, syscall.SIGHUP)
 	}
 	return ends

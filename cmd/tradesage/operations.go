@@ -84,13 +84,11 @@ func (c *operationsConfig) manifest() (*persisted.Manifest, error) {
 	return m, nil
 }
 
-// manifestEvery is how often the manifest is looked at.
-const manifestEvery = 2 * time.Second
-
 // persist gives the router its persisted operations, and new ones when the file
 // changes. A file that is wrong then is logged, and the former operations stay.
 func (a *app) persist(background context.Context) error {
 	c := &a.config.Operations
+	watch := newWatch(c.Manifest)
 	m, err := c.manifest()
 	if err != nil || m == nil {
 		return err
@@ -99,31 +97,18 @@ func (a *app) persist(background context.Context) error {
 		return fmt.Errorf("TRADESAGE_OPERATIONS_MANIFEST: %w", err)
 	}
 	a.checks = append(a.checks, check{"operations", a.operationsCheck, dispensable})
-	stamp := c.stamp()
 	a.run(background, "persisted operations", func(ctx context.Context) error {
-		tick := time.NewTicker(manifestEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-			now := c.stamp()
-			if now == stamp {
-				continue
-			}
-			stamp = now
+		return watch.follow(ctx, func(ctx context.Context, _ bool) {
 			m, err := c.manifest()
 			if err == nil {
 				err = a.router.SetManifest(ctx, m)
 			}
 			if err != nil {
 				a.logger.ErrorContext(ctx, "the manifest of persisted operations is not taken", "error", err)
-				continue
+				return
 			}
 			a.logger.InfoContext(ctx, "the manifest of persisted operations has changed", "operations", len(m.All()))
-		}
+		})
 	})
 	return nil
 }
@@ -139,13 +124,4 @@ func (a *app) operationsCheck(context.Context) ([]string, error) {
 		return nil, nil
 	}
 	return []string{"persisted operations are not valid in the supergraph in force: " + strings.Join(unfit, ", ")}, nil
-}
-
-// stamp changes with the file.
-func (c *operationsConfig) stamp() string {
-	info, err := os.Stat(c.Manifest)
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
 }

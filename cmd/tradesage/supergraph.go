@@ -178,6 +178,7 @@ func (a *app) openFile(options *router.Options) (*supergraphFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	watch := newWatch(a.config.Supergraph.File)
 	text, composition, err := a.config.Supergraph.read()
 	if err != nil {
 		return nil, err
@@ -186,7 +187,7 @@ func (a *app) openFile(options *router.Options) (*supergraphFile, error) {
 		return nil, err
 	}
 	options.Config = text
-	file := newSupergraphFile(a, foreign, text)
+	file := &supergraphFile{app: a, foreign: foreign, watch: watch, tried: text}
 	a.checks = append(a.checks, check{"supergraph", file.check, dispensable}, check{"subgraphs", a.circuitCheck, dispensable})
 	return file, nil
 }

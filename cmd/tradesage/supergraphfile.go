@@ -3,87 +3,24 @@ package main
 import (
 	"bytes"
 	"context"
-	"io/fs"
-	"os"
-	"os/signal"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	"github.com/tradesage/tradesage/graph/router"
 )
-
-// supergraphPoll is how often the file is looked at. A file is read once it has
-// stayed as it is from one look to the next: it may be half written.
-const supergraphPoll = time.Second
 
 // supergraphFile follows the file of the supergraph.
 type supergraphFile struct {
 	app     *app
 	foreign *foreign
-	// tried is what was last taken or refused, and state the file's state then.
+	watch   *watch
+	// tried is what was last taken or refused.
 	tried []byte
-	state fileState
 	// refused is why the file as it is now is not in force, if it is not.
 	refused atomic.Pointer[string]
 }
 
-// fileState changes when a file does, also behind a symbolic link.
-type fileState struct {
-	size     int64
-	modified time.Time
-	inode    uint64
-	missing  bool
-}
-
-func newSupergraphFile(a *app, foreign *foreign, text []byte) *supergraphFile {
-	f := &supergraphFile{app: a, foreign: foreign, tried: text}
-	f.state = f.look()
-	return f
-}
-
-func (f *supergraphFile) look() fileState {
-	info, err := os.Stat(f.app.config.Supergraph.File)
-	if err != nil {
-		return fileState{missing: true}
-	}
-	return fileState{size: info.Size(), modified: info.ModTime(), inode: inode(info)}
-}
-
-func inode(info fs.FileInfo) uint64 {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return stat.Ino
-	}
-	return 0
-}
-
 // run takes changes up until ctx ends.
-func (f *supergraphFile) run(ctx context.Context) error {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	tick := time.NewTicker(supergraphPoll)
-	defer tick.Stop()
-	seen := f.state
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-hangups:
-			f.app.logger.InfoContext(ctx, "asked to read the supergraph again")
-			f.state = f.look()
-			f.take(ctx, true)
-		case <-tick.C:
-			now := f.look()
-			settled := now == seen
-			if seen = now; !settled || now == f.state {
-				continue
-			}
-			f.state = now
-			f.take(ctx, false)
-		}
-	}
-}
+func (f *supergraphFile) run(ctx context.Context) error { return f.watch.follow(ctx, f.take) }
 
 // take puts the file's supergraph in force, or says once why not. Without a change
 // of its contents it does so only if it was asked to.

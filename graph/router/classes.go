@@ -33,11 +33,11 @@ type class struct {
 
 // newClasses fills in the limits of each class, and returns the widest of all:
 // what is beyond those nobody may ask for, so it need not be planned.
-func newClasses(options *Options, m *metrics) (classes, Limits, error) {
+func newClasses(options *Options, of []Class, m *metrics) (classes, Limits, error) {
 	ordinary := options.Limits.WithDefaults()
 	widest := ordinary
 	out := classes{"": newClass(Class{Name: "default", Limits: ordinary, Rates: &options.Rates}, m)}
-	for _, c := range options.Classes {
+	for _, c := range of {
 		if c.Name == "" || out[c.Name] != nil {
 			return nil, widest, fmt.Errorf("class %q: needs a name that no other has", c.Name)
 		}
@@ -60,12 +60,13 @@ func newClass(c Class, m *metrics) *class {
 
 // classOf is the class of the caller of ctx.
 func (r *Router) classOf(ctx context.Context) *class {
-	if r.options.Classify != nil {
-		if c := r.classes[r.options.Classify(ctx)]; c != nil {
+	p := r.policy.Load()
+	if p.classify != nil {
+		if c := p.classes[p.classify(ctx)]; c != nil {
 			return c
 		}
 	}
-	return r.classes[""]
+	return p.classes[""]
 }
 
 // admits refuses an operation that is beyond the limits of a class.

@@ -33,7 +33,7 @@ func (r *Router) rebinding(op *operation, request request) rebind {
 			return nil, nil, err
 		}
 		// It was charged when it began, and admitted by the limits of its caller.
-		op, variables, _, err := r.bindOperation(ctx, r.widest, again)
+		op, variables, _, err := r.bindOperation(ctx, r.policy.Load().widest, again)
 		return op, variables, err
 	}
 }

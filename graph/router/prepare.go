@@ -179,7 +179,7 @@ func (r *generation) load(ctx context.Context, key planKey) (*entry, error) {
 					e, err = nil, fault.Internal(fmt.Errorf("panic while planning: %v\n%s", p, debug.Stack()))
 				}
 			}()
-			doc, err := document.Parse(key.text, key.name, &r.limits)
+			doc, err := document.Parse(key.text, key.name, &r.policy.Load().limits)
 			if err != nil {
 				return nil, err
 			}

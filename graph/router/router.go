@@ -119,7 +119,7 @@ type Options struct {
 	FieldRates map[string]FieldRate
 	// ClientRates limit programs by their names.
 	ClientRates ClientRates
-	// Classes are kinds of callers with limits of their own.
+	// Classes are kinds of callers with limits of their own; SetClasses replaces them.
 	Classes []Class
 	// Classify names the class of the caller of a context, who may be nobody; it must
 	// not wait. A name that is not in Classes means Limits alone, and so does nil.
@@ -159,10 +159,8 @@ const (
 // and holds no state of its own but caches.
 type Router struct {
 	options Options
-	// limits are the widest of all classes.
-	limits   Limits
-	classes  classes
-	widest   *class // with those limits
+	// policy is what callers may ask for.
+	policy   atomic.Pointer[policy]
 	streams  Streams
 	clients  clients
 	feeds    feeds
@@ -212,15 +210,15 @@ func New(ctx context.Context, options Options) (*Router, error) {
 
 		upstreams: upstream.NewMetrics(),
 	}
-	var err error
-	if r.classes, r.limits, err = newClasses(&options, r.metrics); err != nil {
+	first, err := r.newPolicy(Classification{options.Classes, options.Classify, options.Concurrency.Of})
+	if err != nil {
 		return nil, err
 	}
+	r.policy.Store(first)
 	r.knowClients(nil)
 	if err := r.openSlots(ctx, options.Metrics); err != nil {
 		return nil, err
 	}
-	r.widest = newClass(Class{Name: "default", Limits: r.limits, Rates: &Rates{}}, r.metrics)
 	if err := r.metrics.register(options.Metrics); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
@@ -229,11 +227,11 @@ func New(ctx context.Context, options Options) (*Router, error) {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
 	}
-	first, err := r.newGeneration(ctx, options.Config, options.Remote)
+	graph, err := r.newGeneration(ctx, options.Config, options.Remote)
 	if err != nil {
 		return nil, err
 	}
-	r.current.Store(first)
+	r.current.Store(graph)
 	r.metrics.loaded.SetToCurrentTime()
 	r.resolver = resolve.New(ctx, resolve.ResolverOptions{
 		MaxConcurrency:               2 * options.MaxConcurrent, // both kinds of slots: the engine's own queue knows no tenants

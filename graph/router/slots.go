@@ -72,7 +72,7 @@ func (r *Router) shareOf(ctx context.Context) (s share) {
 		return s
 	}
 	s.tenant, s.user = fairqueue.ID(caller.Tenant.ID()), fairqueue.ID(caller.Subject)
-	if of := r.options.Concurrency.Of; of != nil {
+	if of := r.policy.Load().caps; of != nil {
 		s.caps.Tenant, s.caps.User = of(caller)
 	}
 	return s

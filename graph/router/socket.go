@@ -198,6 +198,9 @@ func (s *socket) ping() {
 		s.refused(err)
 		return
 	}
+	if s.acknowledged() {
+		s.bound() // the plan of the caller's tenant may be another
+	}
 	s.after(&s.pinging, s.router.streams.PingEvery, s.ping)
 }
 

@@ -61,15 +61,14 @@ func (s *socket) init(payload json.RawMessage) {
 		}
 	}
 	// A sign-in that ended while the socket opened found no socket to close.
-	admitted, err := s.admit(s.running)
-	if err != nil {
+	if _, err := s.admit(s.running); err != nil {
 		s.refused(err)
 		return
 	}
-	s.conn.SetReadLimit(s.router.classOf(admitted).Limits.MaxBodyBytes)
 	s.mu.Lock()
 	s.acked = true
 	s.mu.Unlock()
+	s.bound()
 	_ = s.write(render(messageAck, "", nil)) // reading tells of a broken socket
 }
 

@@ -323,6 +323,23 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
+// A policy of another quota begins with all of it: who was refused by a narrow one is
+// not refused by the wide one in its place.
+func TestAnotherQuota(t *testing.T) {
+	t.Parallel()
+	env := dbtest.New(t)
+	l := newLimiter(t, func(o *ratelimit.Options) { o.Redis, o.Prefix = env.Redis, env.Prefix+"quota:" })
+	id := ratelimit.HashID("ada@acme.test")
+	for _, p := range []*ratelimit.Policy{{Name: "user", Quota: 2, Period: time.Hour, Exact: true}, {Name: "user", Quota: 3, Period: time.Minute, Exact: true}} {
+		for i := range p.Quota + 1 {
+			v := l.Take(t.Context(), []ratelimit.Demand{{Policy: p, ID: id, Cost: 1}})
+			if v.Refused != (i == p.Quota) {
+				t.Errorf("%d of %d: refused %v", i+1, p.Quota, v.Refused)
+			}
+		}
+	}
+}
+
 // Keys name nobody in the clear, and are forgotten.
 func TestKeys(t *testing.T) {
 	t.Parallel()

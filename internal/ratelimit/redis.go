@@ -72,9 +72,10 @@ func (l *Limiter) fromRedis(
 	return worst, nil
 }
 
-// key names a bucket by ids alone.
+// key names a bucket by ids alone. A policy of another quota or period has buckets of
+// its own: what is gone of one says nothing about the other.
 func (l *Limiter) key(d *Demand) string {
-	key := l.prefix + d.Policy.Name
+	key := l.prefix + d.Policy.Name + ":" + strconv.FormatInt(d.Policy.Quota, 36) + "/" + strconv.FormatInt(int64(d.Policy.Period), 36)
 	if d.Tenant != (ID{}) {
 		key += ":" + hex.EncodeToString(d.Tenant[:])
 	}
