@@ -324,7 +324,7 @@ func (x *exchange) refuseOperation(ctx context.Context, err error) {
 	status, outcome, limited := http.StatusBadRequest, outcomeInvalid, false
 	if f, ok := fault.As(err); ok {
 		status, limited = clienterr.Statuses[f.Code], f.Code == fault.CodeRateLimited
-		if f.Code == fault.CodePersistedQueryNotFound {
+		if f.Code == fault.CodePersistedQueryNotFound || f.Code == fault.CodePersistedQueryNotSupported {
 			x.refuse(ctx, status, outcome, err)
 			return
 		}

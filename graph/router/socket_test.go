@@ -66,7 +66,7 @@ func TestOperationsThatFail(t *testing.T) {
 		"a wrong value":   {`{"query":"query($i:ID!){user(id:$i){id}}","variables":{"i":[1]}}`, fault.CodeInvalidInput},
 		"keys twice":      {`{"query":"{me{id}}","query":"{me{id}}"}`, fault.CodeInvalidInput},
 		"two roots":       {`{"query":"subscription{a:userRenamed{id} b:userRenamed{id}}"}`, fault.CodeInvalidInput},
-		"a kept query":    {`{"extensions":{"persistedQuery":{"sha256Hash":"x"}}}`, fault.CodePersistedQueryNotFound},
+		"a kept query":    {`{"extensions":{"persistedQuery":{"sha256Hash":"x"}}}`, fault.CodePersistedQueryNotSupported},
 		"bytes not UTF-8": {"{\"query\":\"{echo(value:\\\"\xff\\\")}\"}", fault.CodeInvalidInput},
 	} {
 		w.send(`{"id":"bad","type":"subscribe","payload":` + c.payload + `}`)

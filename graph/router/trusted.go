@@ -121,8 +121,28 @@ func documentID(root *astjson.Value) (id, hash string, _ error) {
 	return id, hash, nil
 }
 
-var errUnknownDocument = fault.New(fault.CodePersistedQueryNotFound, "no operation is kept under this id: send the query too").
-	Because(&document.BeyondLimit{Kind: "persisted"})
+var (
+	errUnknownDocument = fault.New(fault.CodePersistedQueryNotFound, "no operation is kept under this id: send the query too").
+				Because(&document.BeyondLimit{Kind: "persisted"})
+	// Clients of automatic persisted queries know these two by their messages: after
+	// the one they send the text with its hash, after the other they send texts alone
+	// from then on.
+	errUnknownHash = fault.New(fault.CodePersistedQueryNotFound, "PersistedQueryNotFound").
+			Because(&document.BeyondLimit{Kind: "persisted"})
+	errNoHashes = fault.New(fault.CodePersistedQueryNotSupported, "PersistedQueryNotSupported").
+			Because(&document.BeyondLimit{Kind: "persisted"})
+)
+
+// unknown is the answer to a request that names an operation nobody knows.
+func (r *Router) unknown(ctx context.Context, q *request) error {
+	if q.hash == "" {
+		return errUnknownDocument
+	}
+	if r.options.Automatic == nil && r.freeForm(ctx) == nil {
+		return errNoHashes // the whole texts are welcome
+	}
+	return errUnknownHash
+}
 
 // find puts the text of a persisted operation in its place, and refuses a free-form
 // one where the caller may send none. What is persisted cannot be altered: a text
@@ -140,13 +160,21 @@ func (r *Router) find(ctx context.Context, q *request) error {
 		case q.query == "" && r.automatic(ctx, q):
 			return nil
 		case q.query == "":
-			return errUnknownDocument
+			return r.unknown(ctx, q)
 		case q.hash != "" && !strings.EqualFold(persisted.Hash(q.query), q.hash):
 			return fault.InvalidInput("extensions.persistedQuery", "sha256Hash is not the hash of the query")
 		}
 		q.fresh = q.hash != ""
 	}
-	if !r.options.Trusted.Only || m.Has(q.query) {
+	if m.Has(q.query) {
+		return nil
+	}
+	return r.freeForm(ctx)
+}
+
+// freeForm refuses callers who may only send persisted operations.
+func (r *Router) freeForm(ctx context.Context) error {
+	if !r.options.Trusted.Only {
 		return nil
 	}
 	if r.options.Trusted.FreeForm != "" && r.options.MissingScope != nil {

@@ -45,8 +45,11 @@ func TestPersistedOperations(t *testing.T) {
 			t.Fatal(err)
 		}
 		free, freeText := fault.Code(""), ""
+		// Who may send any text is told to do so, and nobody else.
+		hashless, hashlessText := fault.CodePersistedQueryNotSupported, "PersistedQueryNotSupported"
 		if only {
 			free, freeText = fault.CodeForbidden, "only persisted operations"
+			hashless, hashlessText = fault.CodePersistedQueryNotFound, "PersistedQueryNotFound"
 		}
 		for _, c := range []struct {
 			body, token string
@@ -62,7 +65,9 @@ func TestPersistedOperations(t *testing.T) {
 			{`{"documentId":"me1","query":"{ users { id } }"}`, "service", fault.CodeInvalidInput, "is not the persisted operation"},
 			{`{"documentId":"me1","extensions":{"persistedQuery":{"version":1,"sha256Hash":"` + hash + `"}}}`, "", fault.CodeInvalidInput, "name two operations"},
 			{`{"documentId":"nope"}`, "", fault.CodePersistedQueryNotFound, "no operation"},
-			{`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`, "", fault.CodePersistedQueryNotFound, "no operation"},
+			{`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`, "", hashless, hashlessText},
+			{`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`, "user", hashless, hashlessText},
+			{`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`, "service", fault.CodePersistedQueryNotSupported, "PersistedQueryNotSupported"},
 			{`{"extensions":{"persistedQuery":{"version":2,"sha256Hash":"00"}}}`, "", fault.CodeInvalidInput, "version 1"},
 			{`{"extensions":{"persistedQuery":true}}`, "", fault.CodeInvalidInput, "sha256Hash"},
 			{`{"query":"{ me { id } }","extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`, "", fault.CodeInvalidInput, "not the hash"},

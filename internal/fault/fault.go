@@ -16,20 +16,21 @@ type Code string
 
 // The codes a client can meet in errors[].extensions.code.
 const (
-	CodeUnauthenticated        Code = "UNAUTHENTICATED"
-	CodeForbidden              Code = "FORBIDDEN"
-	CodeNotFound               Code = "NOT_FOUND"
-	CodeConflict               Code = "CONFLICT"
-	CodeInvalidInput           Code = "INVALID_INPUT"
-	CodeRateLimited            Code = "RATE_LIMITED"
-	CodeQuotaExceeded          Code = "QUOTA_EXCEEDED"
-	CodeStepUpRequired         Code = "STEP_UP_REQUIRED"
-	CodeTenantSuspended        Code = "TENANT_SUSPENDED"
-	CodeTenantNotReady         Code = "TENANT_NOT_READY"
-	CodePersistedQueryNotFound Code = "PERSISTED_QUERY_NOT_FOUND"
-	CodeOperationTooComplex    Code = "OPERATION_TOO_COMPLEX"
-	CodeUnavailable            Code = "UNAVAILABLE"
-	CodeInternal               Code = "INTERNAL"
+	CodeUnauthenticated            Code = "UNAUTHENTICATED"
+	CodeForbidden                  Code = "FORBIDDEN"
+	CodeNotFound                   Code = "NOT_FOUND"
+	CodeConflict                   Code = "CONFLICT"
+	CodeInvalidInput               Code = "INVALID_INPUT"
+	CodeRateLimited                Code = "RATE_LIMITED"
+	CodeQuotaExceeded              Code = "QUOTA_EXCEEDED"
+	CodeStepUpRequired             Code = "STEP_UP_REQUIRED"
+	CodeTenantSuspended            Code = "TENANT_SUSPENDED"
+	CodeTenantNotReady             Code = "TENANT_NOT_READY"
+	CodePersistedQueryNotFound     Code = "PERSISTED_QUERY_NOT_FOUND"
+	CodePersistedQueryNotSupported Code = "PERSISTED_QUERY_NOT_SUPPORTED"
+	CodeOperationTooComplex        Code = "OPERATION_TOO_COMPLEX"
+	CodeUnavailable                Code = "UNAVAILABLE"
+	CodeInternal                   Code = "INTERNAL"
 )
 
 // Error is a failure that a client may see. Message never holds secrets,

@@ -8,6 +8,57 @@ import { createClient } from 'graphql-ws';
 import { activity, ask, isRename, rename, signIn } from './api.mjs';
 
 /** @param {import('./api.mjs').Server} server */
+export function apolloClientWithoutHashes(server) {
+  for (const useGETForHashedQueries of [false, true]) {
+    it(`sends whole queries from its second request on${useGETForHashedQueries ? ', by GET at first' : ''}`, async () => {
+      const { client, sent } = hashing(server, await signIn(server, 'owner@acme.test'), useGETForHashedQueries);
+      for (const query of [gql('query First { me { id email } }'), gql('query Second { me { email } }')]) {
+        const { data } = await client.query({ query, fetchPolicy: 'network-only' });
+        assert.equal(/** @type {any} */ (data).me.email, 'owner@acme.test');
+      }
+      assert.deepEqual(
+        sent.map(({ text, hash }) => ({ text, hash })),
+        [
+          { text: false, hash: true },
+          { text: true, hash: false },
+          { text: true, hash: false },
+        ],
+      );
+      assert.deepEqual(sent.slice(1).map(({ status }) => status), [200, 200]);
+    });
+  }
+}
+
+/**
+ * A client that sends hashes in place of queries, and what it has sent.
+ * @param {import('./api.mjs').Server} server @param {string} token @param {boolean} useGETForHashedQueries
+ */
+function hashing(server, token, useGETForHashedQueries) {
+  /** @type {{method: string, text: boolean, hash: boolean, status: number}[]} */ const sent = [];
+  const persisted = new PersistedQueryLink({
+    sha256: (text) => createHash('sha256').update(text).digest('hex'),
+    useGETForHashedQueries,
+  });
+  const http = new HttpLink({
+    uri: `${server.url}/graphql`,
+    headers: { Authorization: `Bearer ${token}` },
+    fetch: async (uri, options) => {
+      const response = await fetch(uri, options);
+      const asked = new URL(String(uri)).searchParams;
+      const body = String(options?.body ?? '');
+      sent.push({
+        method: options?.method ?? 'GET',
+        text: asked.has('query') || body.includes('"query"'),
+        hash: (asked.get('extensions') ?? body).includes('sha256Hash'),
+        status: response.status,
+      });
+      return response;
+    },
+  });
+  return { client: new ApolloClient({ cache: new InMemoryCache(), link: persisted.concat(http) }), sent };
+}
+
+/** @param {import('./api.mjs').Server} server */
 export function apolloClient(server) {
   /** @param {string} token @param {Partial<import('@apollo/client').HttpLink.Options>} [options] */
   const connect = (token, options) =>
@@ -27,23 +78,7 @@ export function apolloClient(server) {
 
   for (const useGETForHashedQueries of [false, true]) {
     it(`sends a query once and its hash from then on${useGETForHashedQueries ? ', by GET' : ''}`, async () => {
-      /** @type {{method: string, text: boolean, status: number}[]} */ const sent = [];
-      const token = await signIn(server, 'owner@globex.test');
-      const persisted = new PersistedQueryLink({
-        sha256: (text) => createHash('sha256').update(text).digest('hex'),
-        useGETForHashedQueries,
-      });
-      const http = new HttpLink({
-        uri: `${server.url}/graphql`,
-        headers: { Authorization: `Bearer ${token}` },
-        fetch: async (uri, options) => {
-          const response = await fetch(uri, options);
-          const text = new URL(String(uri)).searchParams.has('query') || String(options?.body ?? '').includes('"query"');
-          sent.push({ method: options?.method ?? 'GET', text, status: response.status });
-          return response;
-        },
-      });
-      const client = new ApolloClient({ cache: new InMemoryCache(), link: persisted.concat(http) });
+      const { client, sent } = hashing(server, await signIn(server, 'owner@globex.test'), useGETForHashedQueries);
       // Its own text for each way: what one has sent, the other need not.
       const query = gql(`query Hashed${useGETForHashedQueries ? 'ByGet' : ''} { me { id email } }`);
       for (let i = 0; i < 2; i++) {

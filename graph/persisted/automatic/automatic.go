@@ -47,6 +47,8 @@ type Options struct {
 	PerTenant int
 	// MemoryBytes bounds what this process keeps; 16 MiB if zero.
 	MemoryBytes uint64
+	// Clock is time.Now if nil. What is kept expires by the machine's.
+	Clock func() time.Time
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
 	// Metrics is where the metrics are registered; nil for nowhere.
@@ -56,7 +58,7 @@ type Options struct {
 // Store keeps documents. It is safe for concurrent use.
 type Store struct {
 	options Options
-	memory  *otter.Cache[key, string]
+	memory  *otter.Cache[key, document]
 	uses    *prometheus.CounterVec
 }
 
@@ -82,6 +84,9 @@ func New(o Options) (*Store, error) {
 	if o.MemoryBytes == 0 {
 		o.MemoryBytes = 16 << 20
 	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -90,10 +95,10 @@ func New(o Options) (*Store, error) {
 		Help: "Automatic persisted queries: found in memory or redis, missed, registered, oversized (not kept), failed (Redis did not answer).",
 	}, []string{"result"})}
 	var err error
-	if s.memory, err = otter.New(&otter.Options[key, string]{
+	if s.memory, err = otter.New(&otter.Options[key, document]{
 		MaximumWeight:    o.MemoryBytes,
-		Weigher:          func(_ key, text string) uint32 { return uint32(len(text)) + entryOverhead },
-		ExpiryCalculator: otter.ExpiryWriting[key, string](o.TTL),
+		Weigher:          func(_ key, d document) uint32 { return uint32(len(d.text)) + entryOverhead },
+		ExpiryCalculator: otter.ExpiryWriting[key, document](o.TTL),
 	}); err != nil {
 		return nil, fmt.Errorf("automatic persisted queries: %w", err)
 	}
@@ -113,6 +118,20 @@ func parse(tenant uuid.UUID, hash string) (key, bool) {
 	return k, err == nil
 }
 
+// document is what a process has in memory.
+type document struct {
+	text string
+	// again is when a client's registration is told to Redis again, in Unix nanoseconds:
+	// soon if Redis did not answer, later if it did. A client that registers what is
+	// known here has asked a process that did not find it.
+	again int64
+}
+
+const (
+	againAfterFailure = time.Second
+	againAfterSuccess = time.Minute
+)
+
 // Find returns the tenant's document of a hash, in hexadecimal. Where Redis does not
 // answer there is none: the client sends the text then.
 func (s *Store) Find(ctx context.Context, tenant uuid.UUID, hash string) (string, bool) {
@@ -121,9 +140,9 @@ func (s *Store) Find(ctx context.Context, tenant uuid.UUID, hash string) (string
 		s.uses.WithLabelValues("missed").Inc()
 		return "", false
 	}
-	if text, ok := s.memory.GetIfPresent(k); ok {
+	if known, ok := s.memory.GetIfPresent(k); ok {
 		s.uses.WithLabelValues("memory").Inc()
-		return text, true
+		return known.text, true
 	}
 	if s.options.Redis == nil {
 		s.uses.WithLabelValues("missed").Inc()
@@ -140,7 +159,7 @@ func (s *Store) Find(ctx context.Context, tenant uuid.UUID, hash string) (string
 		s.failed(ctx, err)
 		return "", false
 	}
-	s.memory.Set(k, text)
+	s.memory.Set(k, document{text, s.in(againAfterSuccess)})
 	s.uses.WithLabelValues("redis").Inc()
 	return text, true
 }
@@ -158,10 +177,15 @@ func (s *Store) Register(ctx context.Context, tenant uuid.UUID, text string) {
 		return
 	}
 	k := key{tenant, sha256.Sum256([]byte(text))}
-	if _, known := s.memory.GetIfPresent(k); known {
+	d, known := s.memory.GetIfPresent(k)
+	if known && (s.options.Redis == nil || s.in(0) < d.again) {
 		return
 	}
-	s.memory.Set(k, strings.Clone(text)) // it may be part of a request's buffer
+	if !known {
+		d.text = strings.Clone(text) // it may be part of a request's buffer
+	}
+	d.again = s.in(againAfterFailure)
+	s.memory.Set(k, d)
 	if s.options.Redis == nil {
 		s.uses.WithLabelValues("registered").Inc()
 		return
@@ -174,8 +198,13 @@ func (s *Store) Register(ctx context.Context, tenant uuid.UUID, text string) {
 		s.failed(ctx, err)
 		return
 	}
+	d.again = s.in(againAfterSuccess)
+	s.memory.Set(k, d)
 	s.uses.WithLabelValues("registered").Inc()
 }
+
+// in is a moment from now.
+func (s *Store) in(d time.Duration) int64 { return s.options.Clock().Add(d).UnixNano() }
 
 func (s *Store) failed(ctx context.Context, err error) {
 	s.uses.WithLabelValues("failed").Inc()

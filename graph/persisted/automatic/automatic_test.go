@@ -1,9 +1,12 @@
 package automatic_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,4 +151,65 @@ func TestRedisAway(t *testing.T) {
 	if got, ok := s.Find(t.Context(), tenant, persisted.Hash("{ a }")); !ok || got != "{ a }" {
 		t.Errorf("%q %v", got, ok)
 	}
+}
+
+// outage is a Redis that can be made not to answer.
+type outage struct{ away atomic.Bool }
+
+var errAway = errors.New("away, as asked")
+
+func (o *outage) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (o *outage) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if o.away.Load() {
+			cmd.SetErr(errAway)
+			return errAway
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (o *outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// What one process could not tell Redis, or Redis has lost, comes there with a later
+// registration, which a client sends that another process has not answered.
+func TestARegistrationThatFailed(t *testing.T) {
+	t.Parallel()
+	env := dbtest.New(t)
+	client := redis.NewClient(env.Redis.Options())
+	t.Cleanup(func() { _ = client.Close() })
+	var redisIs outage
+	client.AddHook(&redisIs)
+	var now atomic.Int64
+	clock := func() time.Time { return time.Unix(now.Load(), 0) }
+	here := open(t, automatic.Options{Redis: client, Prefix: env.Prefix, Clock: clock})
+	there := func(what string, want bool) {
+		t.Helper()
+		fresh := open(t, automatic.Options{Redis: env.Redis, Prefix: env.Prefix})
+		if _, ok := fresh.Find(t.Context(), uuid.Nil, persisted.Hash("{ a }")); ok != want {
+			t.Errorf("%s: another process finds it: %v", what, ok)
+		}
+	}
+	redisIs.away.Store(true)
+	here.Register(t.Context(), uuid.Nil, "{ a }")
+	if got, ok := here.Find(t.Context(), uuid.Nil, persisted.Hash("{ a }")); !ok || got != "{ a }" {
+		t.Errorf("here: %q %v", got, ok)
+	}
+	there("while Redis is away", false)
+	redisIs.away.Store(false)
+	here.Register(t.Context(), uuid.Nil, "{ a }")
+	there("in the same moment", false) // Redis is not asked for each request
+	now.Add(1)
+	here.Register(t.Context(), uuid.Nil, "{ a }")
+	there("after the next registration", true)
+	keys, err := env.Redis.Keys(t.Context(), env.Prefix+"*").Result()
+	if err != nil || env.Redis.Del(t.Context(), keys...).Err() != nil {
+		t.Fatal(err)
+	}
+	now.Add(60)
+	here.Register(t.Context(), uuid.Nil, "{ a }")
+	there("after Redis has lost it", true)
 }

@@ -22,20 +22,21 @@ const InternalMessage = "internal error"
 // Statuses are the codes that an error may carry to the client, with the HTTP status
 // of a request that fails by it. An error of any other code or of none is masked.
 var Statuses = map[fault.Code]int{
-	fault.CodeUnauthenticated:        http.StatusUnauthorized,
-	fault.CodeForbidden:              http.StatusForbidden,
-	fault.CodeNotFound:               http.StatusNotFound,
-	fault.CodeConflict:               http.StatusConflict,
-	fault.CodeInvalidInput:           http.StatusBadRequest,
-	fault.CodeRateLimited:            http.StatusTooManyRequests,
-	fault.CodeQuotaExceeded:          http.StatusForbidden,
-	fault.CodeStepUpRequired:         http.StatusForbidden,
-	fault.CodeTenantSuspended:        http.StatusForbidden,
-	fault.CodeTenantNotReady:         http.StatusServiceUnavailable,
-	fault.CodePersistedQueryNotFound: http.StatusBadRequest,
-	fault.CodeOperationTooComplex:    http.StatusBadRequest,
-	fault.CodeUnavailable:            http.StatusServiceUnavailable,
-	fault.CodeInternal:               http.StatusInternalServerError,
+	fault.CodeUnauthenticated:            http.StatusUnauthorized,
+	fault.CodeForbidden:                  http.StatusForbidden,
+	fault.CodeNotFound:                   http.StatusNotFound,
+	fault.CodeConflict:                   http.StatusConflict,
+	fault.CodeInvalidInput:               http.StatusBadRequest,
+	fault.CodeRateLimited:                http.StatusTooManyRequests,
+	fault.CodeQuotaExceeded:              http.StatusForbidden,
+	fault.CodeStepUpRequired:             http.StatusForbidden,
+	fault.CodeTenantSuspended:            http.StatusForbidden,
+	fault.CodeTenantNotReady:             http.StatusServiceUnavailable,
+	fault.CodePersistedQueryNotFound:     http.StatusBadRequest,
+	fault.CodePersistedQueryNotSupported: http.StatusBadRequest,
+	fault.CodeOperationTooComplex:        http.StatusBadRequest,
+	fault.CodeUnavailable:                http.StatusServiceUnavailable,
+	fault.CodeInternal:                   http.StatusInternalServerError,
 }
 
 // Error is an error as a client sees it.
