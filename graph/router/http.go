@@ -55,6 +55,8 @@ type exchange struct {
 	stream bool
 	// get is whether the request is a GET, which runs queries only.
 	get bool
+	// authorization is the client's header, for subgraphs of other processes.
+	authorization string
 	// slot is held from before the operation is parsed until its answer is ready.
 	slot slot
 }
@@ -150,10 +152,7 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 // authenticate returns a context with the caller, if there is one.
 func (x *exchange) authenticate(ctx context.Context, req *http.Request) (context.Context, error) {
 	r := x.router
-	// Another supergraph may bring a remote subgraph while a stream goes on.
-	if x.stream || r.current.Load().hasRemote {
-		ctx = withBearer(ctx, newBearer(req.Header.Get("Authorization")))
-	}
+	x.authorization = req.Header.Get("Authorization")
 	if r.options.Authenticate == nil {
 		return ctx, nil
 	}
@@ -256,6 +255,11 @@ func (x *exchange) run(ctx context.Context, class *class, request request) {
 		x.refuseOperation(ctx, err)
 		return
 	}
+	// Another supergraph may bring a remote subgraph while a stream goes on; what else
+	// runs ends with the subgraphs that it was planned for.
+	if x.stream || op.from.hasRemote {
+		ctx = withBearer(ctx, newBearer(x.authorization))
+	}
 	if x.stream {
 		x.serveStream(ctx, op, variables, r.rebinding(op, request))
 		return
@@ -278,38 +282,6 @@ func (x *exchange) run(ctx context.Context, class *class, request request) {
 		outcome = outcomeErrors
 	}
 	x.write(ctx, http.StatusOK, outcome, response)
-}
-
-// bindOperation prepares a request's operation and its variables. The operation is
-// returned with an error, too, if it is known.
-func (r *Router) bindOperation(ctx context.Context, class *class, request request) (_ *operation, _ *astjson.Value, price int64, _ error) {
-	current := r.current.Load()
-	op, err := current.prepare(ctx, request.query, request.operationName, request.variables)
-	if err != nil {
-		class.count(err)
-		return nil, nil, 0, err
-	}
-	if err := class.admits(op); err != nil {
-		return op, nil, 0, err
-	}
-	if op.kind != ast.OperationTypeQuery && r.options.AllowMutations != nil {
-		if err := r.options.AllowMutations(); err != nil {
-			return op, nil, 0, err
-		}
-	}
-	tools := current.tools.Get().(*toolkit)
-	defer current.tools.Put(tools)
-	variables, err := op.variables.Bind(current.graph.Inputs, tools.check, request.variables)
-	if err != nil {
-		return op, nil, 0, err
-	}
-	if op.trigger != nil { // of no event could be told more
-		for _, why := range inOrder(op.variables.Refused(variables)) {
-			return op, nil, 0, why
-		}
-	}
-	price, err = class.price(op, request.variables)
-	return op, variables, price, err
 }
 
 // execute runs a query or mutation and returns a response of its own memory.

@@ -181,34 +181,6 @@ func (c *charge) asks(ctx context.Context, r *Router, rates *Rates) *identity.Ca
 	return caller
 }
 
-// bind prepares a request's operation and its variables, and charges it to the rate
-// limits: a request that fails counts, too. The operation is returned with an error,
-// too, if it is known.
-func (r *Router) bind(ctx context.Context, class *class, request *request) (*operation, *astjson.Value, ratelimit.Verdict, error) {
-	var op *operation
-	var variables *astjson.Value
-	var price int64
-	err := r.find(ctx, request)
-	if err == nil {
-		op, variables, price, err = r.bindOperation(ctx, class, *request)
-	} else {
-		class.count(err)
-	}
-	if err != nil {
-		verdict, limited := r.take(ctx, class, nil, 0, nil)
-		if limited != nil {
-			err = limited
-		}
-		return op, nil, verdict, err
-	}
-	verdict, err := r.take(ctx, class, op, price, request.variables)
-	if err != nil {
-		return op, nil, verdict, err
-	}
-	r.register(ctx, request)
-	return op, variables, verdict, nil
-}
-
 // knownDenied refuses a request of which it is known already that there are too
 // many, before anything is read.
 func (r *Router) knownDenied(ctx context.Context, c *class) error {

@@ -10,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
 )
 
 // renamedConfig is the shop's config with a name changed everywhere.
@@ -315,6 +317,43 @@ func TestStreamsHaveTheirTokenForNewSubgraphs(t *testing.T) {
 	for _, h := range headers() {
 		if got := h.Get("Authorization"); got == "" || !strings.HasSuffix(got, token) {
 			t.Errorf("the new subgraph was asked with %q", got)
+		}
+	}
+}
+
+// A request that finds all subgraphs in this process, and is run by those of the next
+// supergraph, has its token for the one that is elsewhere.
+func TestARequestInTheMiddleOfAReloadHasItsToken(t *testing.T) {
+	t.Parallel()
+	var s *shop
+	var once sync.Once
+	var headers func() []http.Header
+	s = newShop(t, func(s *shop) {
+		as := authenticateAs(t)
+		s.options.Authenticate = func(req *http.Request) (*identity.Caller, error) {
+			once.Do(func() {
+				var orders string
+				orders, headers = overHTTP(t, s.orders)
+				delete(s.options.Local, "orders")
+				if err := s.router.Reload(t.Context(), readConfig(t, "shop"), map[string]router.Remote{"orders": {URL: orders}}); err != nil {
+					t.Error(err)
+				}
+			})
+			return as(req)
+		}
+	})
+	for what, text := range map[string]string{"the first": `{ orders { id } }`, "joined": `{ me { orders { id } } }`} {
+		if got := post(s.router, `{"query":"`+text+`"}`, "Authorization", "user"); !strings.Contains(got.body, `"id":"o1"`) {
+			t.Errorf("%s: %s", what, got.body)
+		}
+	}
+	seen := headers()
+	if len(seen) != 2 {
+		t.Errorf("the new subgraph was asked %d times", len(seen))
+	}
+	for _, h := range seen {
+		if diff := cmp.Diff([]string{"user"}, h["Authorization"]); diff != "" {
+			t.Error(diff)
 		}
 	}
 }
