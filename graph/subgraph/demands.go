@@ -2,6 +2,7 @@ package subgraph
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strconv"
 
@@ -16,17 +17,20 @@ import (
 // of interfaces and their fields, and of the type of a field's value. Nearly all
 // schemas have none, and pay nothing.
 //
-// An object that an interface or union stands for shows no field then; that there is
-// one, and of which type, shows.
+// An object that an interface or union stands for is null then, as one of a field of
+// its own type is.
 type demands struct {
 	fields map[string]map[string][]graphql.FieldMiddleware // by type and field
 	types  map[string][]graphql.FieldMiddleware
+	behind map[string]members // by the interface or union
 }
 
 // newDemands reads a schema. lacks is what RequiresScopes asks; nil is a subgraph
 // whose callers hold no scope.
 func newDemands(schema *ast.Schema, lacks func(context.Context, [][]string) (string, error)) *demands {
-	out := &demands{fields: map[string]map[string][]graphql.FieldMiddleware{}, types: map[string][]graphql.FieldMiddleware{}}
+	out := &demands{
+		fields: map[string]map[string][]graphql.FieldMiddleware{}, types: map[string][]graphql.FieldMiddleware{}, behind: map[string]members{},
+	}
 	own := map[string][]graphql.FieldMiddleware{}
 	for name, d := range schema.Types {
 		if !d.BuiltIn {
@@ -43,6 +47,11 @@ func newDemands(schema *ast.Schema, lacks func(context.Context, [][]string) (str
 		}
 	}
 	for name, d := range schema.Types {
+		if d.IsAbstractType() {
+			if found := membersOf(schema, d, out.types); found != nil {
+				out.behind[name] = found
+			}
+		}
 		if d.Kind != ast.Object || d.BuiltIn {
 			continue
 		}
@@ -124,14 +133,26 @@ func scopesOf(d *ast.Directive) [][]string {
 // around refuses fields whose demands the caller does not fulfil; they are not
 // resolved.
 func (d *demands) around(ctx context.Context, next graphql.Resolver) (any, error) {
-	if field := graphql.GetFieldContext(ctx); field != nil && field.Field.Field != nil {
-		for _, check := range d.fields[field.Object][field.Field.Name] {
-			if _, err := check(ctx, granted); err != nil {
-				return nil, err
-			}
-		}
+	field := graphql.GetFieldContext(ctx)
+	if field == nil || field.Field.Field == nil {
+		return next(ctx)
 	}
-	return next(ctx)
+	if err := fulfil(ctx, d.fields[field.Object][field.Field.Name]); err != nil {
+		return nil, err
+	}
+	value, err := next(ctx)
+	if err != nil || field.Field.Definition == nil {
+		return value, err
+	}
+	members := d.behind[field.Field.Definition.Type.Name()]
+	if members == nil {
+		return value, nil
+	}
+	visible := shown{members, map[string]error{}}
+	if value, err = visible.of(ctx, reflect.ValueOf(value)); err != nil {
+		return nil, err
+	}
+	return value, nil
 }
 
 func granted(context.Context) (any, error) { return nil, nil } //nolint:nilnil // nothing is resolved here
@@ -143,10 +164,8 @@ func (d *demands) entities(ctx context.Context, operation *graphql.OperationCont
 	count := counter{variables: operation.Variables, asked: map[string]bool{}}
 	count.entities(operation.Operation.SelectionSet)
 	for name := range count.asked {
-		for _, check := range d.types[name] {
-			if _, err := check(ctx, granted); err != nil {
-				return err
-			}
+		if err := fulfil(ctx, d.types[name]); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -59,6 +59,7 @@ func TestDemandsOfTypes(t *testing.T) {
 		author   = `{"query":"{ book(id: \"b1\") { title author { name } } }"}`
 		typename = `{"query":"{ book(id: \"b1\") { __typename } }"}`
 	)
+	item := func(kind string) string { return `{"query":"{ item(kind: \"` + kind + `\") { __typename } }"}` }
 	for name, c := range map[string]struct {
 		on                string
 		directive         *ast.Directive
@@ -86,6 +87,18 @@ func TestDemandsOfTypes(t *testing.T) {
 		"entities of another type":   {"Author", directive("authenticated", "", nil), "", "", entity, "", `"__typename":"Book"`, "errors"},
 		"an unknown maximum age":     {"Book", directive("stepUp", "", nil), "", "fresh", read, fault.CodeStepUpRequired, "book", "Volume"},
 		"an entity of no known type": {"Book", directive("authenticated", "", nil), "", "", strings.Replace(entity, `"Book"`, `"Nothing"`, 1), fault.CodeInvalidInput, "must be one of Book", ""},
+		"behind a union":             {"Book", directive("authenticated", "", nil), "", "", item("book"), fault.CodeUnauthenticated, `"path":["item"]`, "Book"},
+		"another one behind a union": {"Book", directive("authenticated", "", nil), "", "", item("author"), "", `{"item":{"__typename":"Author"}}`, "errors"},
+		"a struct behind a union":    {"Author", directive("authenticated", "", nil), "", "", item("author"), fault.CodeUnauthenticated, `{"item":null}`, "Author"},
+		"no one behind a union":      {"Book", directive("authenticated", "", nil), "", "", item("none"), "", `{"data":{"item":null}}`, "errors"},
+		"shown behind a union":       {"Book", directive("authenticated", "", nil), "", "old", item("book"), "", `{"item":{"__typename":"Book"}}`, "errors"},
+		"a list of a union":          {"Book", directive("authenticated", "", nil), "", "", `{"query":"{ mixed { t: __typename } }"}`, fault.CodeUnauthenticated, `{"mixed":[null,{"t":"Author"},null]}`, "Book"},
+		"where in a list":            {"Author", directive("authenticated", "", nil), "", "", `{"query":"{ mixed { __typename } }"}`, fault.CodeUnauthenticated, `"path":["mixed",1]`, "Author"},
+		"a list without nulls":       {"Author", directive("authenticated", "", nil), "", "", `{"query":"{ strict { __typename } }"}`, fault.CodeUnauthenticated, `{"strict":null}`, "Book"},
+		"its one error":              {"Author", directive("authenticated", "", nil), "", "", `{"query":"{ strict { __typename } }"}`, fault.CodeUnauthenticated, `"path":["strict",1]`, "must not be null"},
+		"lists of an interface":      {"Leaflet", directive("authenticated", "", nil), "", "", `{"query":"{ works { __typename title } }"}`, fault.CodeUnauthenticated, `{"works":[[null,{"__typename":"Book","title":"Volume 1"}],[{"__typename":"Book","title":"Volume 2"},null]]}`, "leaflet"},
+		"where in lists":             {"Book", directive("authenticated", "", nil), "", "", `{"query":"{ works { __typename } }"}`, fault.CodeUnauthenticated, `"path":["works",1,0]`, "Book"},
+		"an interface demands":       {"Work", directive("authenticated", "", nil), "", "", `{"query":"{ mixed { __typename } }"}`, fault.CodeUnauthenticated, `{"mixed":[null,{"__typename":"Author"},null]}`, "Book"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

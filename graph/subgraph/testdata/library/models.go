@@ -2,10 +2,21 @@
 
 package library
 
+type Item interface {
+	IsItem()
+}
+
+type Work interface {
+	IsWork()
+	GetTitle() string
+}
+
 type Author struct {
 	Name string `json:"name"`
 	Born *int   `json:"born,omitempty"`
 }
+
+func (Author) IsItem() {}
 
 type Book struct {
 	ID     string   `json:"id"`
@@ -15,11 +26,23 @@ type Book struct {
 	Tags   []string `json:"tags"`
 }
 
+func (Book) IsItem() {}
+
+func (Book) IsWork()               {}
+func (this Book) GetTitle() string { return this.Title }
+
 func (Book) IsEntity() {}
 
 type BookByIDsInput struct {
 	ID string `json:"ID"`
 }
+
+type Leaflet struct {
+	Title string `json:"title"`
+}
+
+func (Leaflet) IsWork()               {}
+func (this Leaflet) GetTitle() string { return this.Title }
 
 type Query struct {
 }

@@ -67,6 +67,26 @@ func (resolvers) Books(_ context.Context, first *int) ([]*Book, error) {
 	return shelf[:min(max(*first, 0), len(shelf))], nil
 }
 
+func (resolvers) Item(_ context.Context, kind string) (Item, error) {
+	switch kind {
+	case "book":
+		return shelf[1], nil
+	case "author":
+		return *shelf[1].Author, nil
+	}
+	return nil, nil //nolint:nilnil // there is none
+}
+
+func (resolvers) Mixed(context.Context) ([]Item, error) { return mixed, nil }
+
+func (resolvers) Strict(context.Context) ([]Item, error) { return mixed, nil }
+
+func (resolvers) Works(context.Context) ([][]Work, error) {
+	return [][]Work{{&Leaflet{Title: "A leaflet"}, shelf[1]}, {shelf[2], nil}}, nil
+}
+
+var mixed = []Item{shelf[1], shelf[1].Author, shelf[2]}
+
 func (resolvers) Secret(context.Context) (*string, error) {
 	secret := "42"
 	return &secret, nil
