@@ -17,6 +17,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
+	"github.com/tradesage/tradesage/internal/aside"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
@@ -335,12 +336,7 @@ func (s *socket) read() {
 			continue // until the client has answered the end
 		}
 		// Aside: the stack that this takes would stay with the goroutine that reads.
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.take(kind, text)
-		}()
-		<-done
+		aside.Run(func() { s.take(kind, text) })
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/tradesage/tradesage/graph/sse"
+	"github.com/tradesage/tradesage/internal/aside"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -85,28 +86,6 @@ func (p *pump) close() {
 	}
 }
 
-// aside runs f on a goroutine that has run other things before and waits for its
-// end: the stack that f needs is then no part of a goroutine that waits for hours.
-// A panic of f's is the caller's.
-func aside(run func(func()), f func()) {
-	var panicked any
-	var trace []byte
-	done := make(chan struct{})
-	run(func() {
-		defer close(done)
-		defer func() {
-			if panicked = recover(); panicked != nil {
-				trace = debug.Stack()
-			}
-		}()
-		f()
-	})
-	<-done
-	if panicked != nil {
-		panic(fmt.Sprintf("%v\n%s", panicked, trace))
-	}
-}
-
 // task is a crew.Task.
 type task func()
 
@@ -136,7 +115,7 @@ func (s *Server) subscribe(ctx context.Context, params *graphql.RawParams, maxFi
 		from = &pump{}
 	)
 	defer from.close()
-	aside(func(f func()) { go f() }, func() { next, ctx, err = s.beginStream(ctx, from, params, maxFields, deliver) })
+	aside.Run(func() { next, ctx, err = s.beginStream(ctx, from, params, maxFields, deliver) })
 	if next == nil {
 		return err
 	}
@@ -147,7 +126,7 @@ func (s *Server) subscribe(ctx context.Context, params *graphql.RawParams, maxFi
 		} else if err != nil {
 			return deliver(ctx, encode(s.failed(ctx, err)))
 		}
-		aside(events, func() {
+		aside.On(events, func() {
 			response := next(ctx)
 			if more = response != nil; more {
 				err = deliver(ctx, encode(response))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/tradesage/tradesage/internal/aside"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
@@ -135,17 +136,7 @@ func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
 // ask calls admit on a goroutine of its own: the stack that it needs would stay with
 // the one that waits for events, of which there may be thousands.
 func (s *Subscription) ask(ctx context.Context, e *Event) (admitted bool, err error) {
-	var panicked any
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() { panicked = recover() }()
-		admitted, err = s.admit(ctx, e)
-	}()
-	<-done
-	if panicked != nil {
-		panic(panicked)
-	}
+	aside.Run(func() { admitted, err = s.admit(ctx, e) })
 	return admitted, err
 }
 
