@@ -218,19 +218,22 @@ func (x *exchange) readText(req *http.Request, class *class, buffer *bytes.Buffe
 
 func (x *exchange) readBody(req *http.Request, class *class, into *bytes.Buffer) (status int, _ error) {
 	limit := class.Limits.MaxBodyBytes
-	tooLarge := fault.InvalidInput("", fmt.Sprintf("the request body is larger than %d bytes", limit))
 	if req.ContentLength > limit {
-		class.refused("body")
-		return http.StatusRequestEntityTooLarge, tooLarge
+		return tooLarge(class)
 	}
 	if _, err := into.ReadFrom(io.LimitReader(req.Body, limit+1)); err != nil {
 		return http.StatusBadRequest, fault.InvalidInput("", "the request body broke off")
 	}
 	if int64(into.Len()) > limit {
-		class.refused("body")
-		return http.StatusRequestEntityTooLarge, tooLarge
+		return tooLarge(class)
 	}
 	return http.StatusOK, nil
+}
+
+func tooLarge(class *class) (status int, _ error) {
+	class.refused("body")
+	return http.StatusRequestEntityTooLarge,
+		fault.InvalidInput("", fmt.Sprintf("the request body is larger than %d bytes", class.Limits.MaxBodyBytes))
 }
 
 // run prepares and runs an operation and writes its response.
