@@ -207,6 +207,7 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 		return nil, err
 	}
 	d.InlineFragments(r.graph.Client, r.graph.Shapes)
+	order := d.Order(r.graph.Client, r.graph.Shapes, key.conditions)
 	doc.Input.Variables = document.ConditionVariables(d.Conditions, key.conditions)
 	// Always the named variant, and all of it against the client schema: a pooled
 	// normalizer keeps the name of its last operation, and the router schema would
@@ -266,6 +267,7 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	if op.response, op.trigger, err = r.planAnyhow(planned, d.Name); err != nil {
 		return nil, err
 	}
+	order.Arrange(op.response.Data)
 	if op.trigger != nil {
 		_, op.trigger.rights = r.graph.Rights.Of(doc)
 	}
