@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -68,7 +69,7 @@ type exchange struct {
 // application/json, or application/graphql-response+json if the client prefers it;
 // with the former a document that is refused answers 200, as the specification
 // asks, with the latter 400. Other statuses: 400 for what is no GraphQL request,
-// 401 and 503 from Options.Authenticate, 405, 406, 413, 414 and 415. Every answer
+// 401 and 503 from Options.Authenticate, 405, 406, 408, 413, 414 and 415. Every answer
 // is a GraphQL response with coded errors.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	x := &exchange{router: r, w: w, media: mediaJSON, start: time.Now()}
@@ -221,7 +222,10 @@ func (x *exchange) readBody(req *http.Request, class *class, into *bytes.Buffer)
 	if req.ContentLength > limit {
 		return tooLarge(class)
 	}
-	if _, err := into.ReadFrom(io.LimitReader(req.Body, limit+1)); err != nil {
+	switch _, err := into.ReadFrom(io.LimitReader(req.Body, limit+1)); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout, fault.InvalidInput("", "the request body did not come in time")
+	case err != nil:
 		return http.StatusBadRequest, fault.InvalidInput("", "the request body broke off")
 	}
 	if int64(into.Len()) > limit {

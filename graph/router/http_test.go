@@ -1,8 +1,10 @@
 package router_test
 
 import (
+	"bufio"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -218,4 +220,34 @@ func TestAuthenticate(t *testing.T) {
 			t.Errorf("%s: Retry-After %q", token, got.header.Get("Retry-After"))
 		}
 	}
+}
+
+// A body that does not come in time is told so, typed.
+func TestSlowBodies(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(newShop(t, nil).router)
+	server.Config.ReadTimeout = 200 * time.Millisecond
+	server.Start()
+	t.Cleanup(server.Close)
+	conn, err := net.Dial("tcp", server.Listener.Addr().String()) //nolint:noctx // an address of this test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"query\""); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("%d %v", resp.StatusCode, err)
+	}
+	wantError(t, answer{status: resp.StatusCode, body: string(body)}, fault.CodeInvalidInput, "did not come in time")
 }

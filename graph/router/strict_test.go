@@ -28,6 +28,7 @@ func TestInvalidDocuments(t *testing.T) {
 		"beyond all characters":      {`{echo(value:"\u{110000}")}`, "is no character"},
 		"no end of a string":         {`{echo(value:"a)}`, "syntax error"},
 		"no end of a block":          {`{echo(value:"""a)}`, "syntax error"},
+		"a subscription of nothing":  {`subscription{__typename}`, "a field that has events"},
 		"no arguments":               {`{users(){id}}`, "syntax error"},
 		"no variables":               {`query(){me{id}}`, "syntax error"},
 	} {

@@ -11,10 +11,17 @@ import (
 
 // checkRules refuses what the specification forbids and the engine, which sees only
 // the chosen operation, with its fragments written out, does not: fragments that
-// nobody spreads or that have one name, selections below __typename, and directives
-// twice in one place.
+// nobody spreads or that have one name, selections below __typename, directives
+// twice in one place, and subscriptions of nothing but introspection.
 func (d *Document) checkRules() error {
 	doc := &d.AST
+	if d.Kind == ast.OperationTypeSubscription {
+		for _, ref := range doc.SelectionSets[doc.OperationDefinitions[d.Operation].SelectionSet].SelectionRefs {
+			if s := doc.Selections[ref]; s.Kind == ast.SelectionKindField && strings.HasPrefix(doc.FieldNameString(s.Ref), "__") {
+				return fault.InvalidInput("query", "a subscription selects a field that has events")
+			}
+		}
+	}
 	names := make(map[string]bool, len(doc.FragmentDefinitions))
 	for i := range doc.FragmentDefinitions {
 		name := doc.FragmentDefinitionNameString(i)
