@@ -22,12 +22,16 @@ import (
 type Server struct {
 	world  *World
 	schema *ast.Schema
+	// name is the subgraph's.
+	name string
 	// whole is whether it knows everything by itself.
 	whole bool
 }
 
 // Subgraph is the server of one subgraph.
-func (w *World) Subgraph(name string) *Server { return &Server{world: w, schema: w.subgraphs[name]} }
+func (w *World) Subgraph(name string) *Server {
+	return &Server{world: w, schema: w.subgraphs[name], name: name}
+}
 
 // Whole is a server that has all types of a client's schema.
 func (w *World) Whole(sdl string) (*Server, error) {
@@ -173,7 +177,12 @@ func (r *run) resolve(t Thing, field *ast.Field) (any, error) {
 			if !ok {
 				return nil, fmt.Errorf("no identity in %v", representation)
 			}
-			out = append(out, Thing{typeName: representation["__typename"].(string), id: id, given: representation})
+			entity := Thing{typeName: representation["__typename"].(string), id: id, given: representation}
+			if w.gaps && r.server.lacking(entity) {
+				out = append(out, nil)
+				continue
+			}
+			out = append(out, entity)
 		}
 		return out, nil
 	}
@@ -193,13 +202,17 @@ func (r *run) resolve(t Thing, field *ast.Field) (any, error) {
 
 // complete renders a value of a type. failed says that its error is told already.
 func (r *run) complete(t *ast.Type, value any, sets []ast.SelectionSet, path []any, failed bool) ([]byte, bool) {
+	if err, is := value.(error); is {
+		r.fail(err, path)
+		value, failed = nil, true
+	}
 	text, ok := r.nullable(t, value, sets, path)
 	if !ok {
 		return []byte("null"), !t.NonNull // the reason is told further in
 	}
 	if text == nil {
 		if t.NonNull && !failed {
-			r.fail(errMishap, path)
+			r.fail(errVoid, path)
 		}
 		return []byte("null"), !t.NonNull
 	}
@@ -227,6 +240,16 @@ func (r *run) nullable(t *ast.Type, value any, sets []ast.SelectionSet, path []a
 	}
 	text, err := json.Marshal(value)
 	return text, err == nil
+}
+
+// lacking is whether a subgraph does not know an entity.
+func (s *Server) lacking(t Thing) bool {
+	for _, f := range s.schema.Types[t.typeName].Fields {
+		if s.world.alone[t.typeName+"."+f.Name] == s.name {
+			return s.world.lacks(s.name, t)
+		}
+	}
+	return false
 }
 
 func (r *run) collect(d *ast.Definition, set ast.SelectionSet, out []*collected) []*collected {

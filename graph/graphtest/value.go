@@ -49,6 +49,9 @@ func (w *World) value(schema *ast.Schema, t Thing, field *ast.FieldDefinition, a
 	if w.within(t.typeName, field.Name) {
 		return w.keyValue(schema, t, field), nil
 	}
+	if w.gaps && w.lacks(w.alone[at], t) {
+		return nil, nil
+	}
 	h := w.hash(t.typeName, t.id, field.Name, string(encoded), required)
 	if w.mishaps && h%29 == 3 && !w.sure[at] {
 		return nil, errMishap
@@ -79,6 +82,9 @@ func (w *World) made(schema *ast.Schema, at string, t *ast.Type, h uint64, sure 
 		list := make([]any, next("length")%4)
 		for i := range list {
 			list[i] = w.made(schema, at, t.Elem, next(strconv.Itoa(i)), sure)
+			if w.gaps && w.mishaps && !sure && next("mishap"+strconv.Itoa(i))%17 == 5 {
+				list[i] = errMishap
+			}
 		}
 		return list
 	}

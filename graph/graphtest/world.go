@@ -25,7 +25,11 @@ import (
 type World struct {
 	seed uint64
 	// mishaps is whether fields may fail.
-	mishaps   bool
+	mishaps bool
+	// gaps is whether services lack entities; alone is who has a field, where that is
+	// one who may lack them.
+	gaps      bool
+	alone     map[string]string
 	subgraphs map[string]*ast.Schema
 	// possible are the types that a field of an abstract type may return wherever it
 	// is resolved; values those of an enum that everybody knows.

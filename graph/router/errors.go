@@ -73,7 +73,12 @@ func (r *Router) placedErrors(ctx context.Context, op *operation, found []*astjs
 	if op.response != nil {
 		shape = op.response.Data
 	}
-	return clienterr.Placed(errs, data, shape, voids)
+	placed := clienterr.Placed(errs, data, shape, voids)
+	for _, void := range clienterr.Unexplained(placed, voids) {
+		r.log.ErrorContext(ctx, "subgraph gave no value for a non-null field", "path", string(void))
+		placed = append(placed, clienterr.Hidden(ctx, void))
+	}
+	return placed
 }
 
 // clientErrors reads errors, and where fields had no value that must have one.

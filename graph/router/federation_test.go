@@ -55,6 +55,9 @@ func randomWorlds(t *testing.T, folder string, worlds uint64) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			f := newFederated(t, seed, seed%2 == 1, folder, folder)
+			if seed%3 > 0 { // some worlds are whole
+				f.world.SetGaps()
+			}
 			g := graphtest.NewGenerator(seed, f.whole.Schema())
 			g.Depth, g.Width, g.Mutations, g.Nulls = 4, 3, true, true
 			for i := range 200 {
@@ -156,6 +159,19 @@ func TestPlacesOfErrors(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A field that must have a value and has none, because a service does not know its
+// object, is an error of its own beside those of others.
+func TestMissingEntitiesAreTold(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	f := newFederated(t, 8, false, folder, folder)
+	f.world.SetGaps()
+	f.agree(t, graphtest.Operation{
+		Text: `{ warehouse(id: "id~7") { shelves { product { inStock } } keeper { bought(since: {month: 67, year: 92}) { inStock } } } }`,
+	}, "in one process", "over HTTP")
+	f.agree(t, graphtest.Operation{Text: `{ me { favourite { similar { inStock } } } matrix { best { stars } } }`}, "in one process", "over HTTP")
 }
 
 // Fields of one name are of one type, also where no object has both.

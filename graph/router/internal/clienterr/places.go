@@ -3,6 +3,7 @@ package clienterr
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"github.com/wundergraph/astjson"
@@ -49,6 +50,30 @@ func Placed(errs []Error, data []byte, shape *resolve.Object, voids []json.RawMe
 		p.place(routes[key], members)
 	}
 	return p.errs
+}
+
+// Unexplained are the places of fields without value, that must have one, of which no
+// error tells the reason: none is in the same object, of which all fields of one
+// service are null by it, or at a list around it.
+func Unexplained(errs []Error, voids []json.RawMessage) []json.RawMessage {
+	var out []json.RawMessage
+	for _, void := range voids {
+		elements := split(void)
+		object := join(elements[:max(0, len(elements)-1)])
+		if !slices.ContainsFunc(errs, func(e Error) bool { return within(void, e.Path) || within(e.Path, object) }) {
+			out = append(out, void)
+		}
+	}
+	return out
+}
+
+// within is whether a path is another one or leads further in from it.
+func within(path, around json.RawMessage) bool {
+	if len(around) < 2 || len(path) < len(around) {
+		return false
+	}
+	open := around[:len(around)-1]
+	return len(open) == 1 || bytes.HasPrefix(path, open) && (path[len(open)] == ',' || path[len(open)] == ']')
 }
 
 // route is where an error can be.
