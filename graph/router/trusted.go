@@ -122,7 +122,7 @@ func documentID(root *astjson.Value) (id, hash string, _ error) {
 }
 
 var (
-	errUnknownDocument = fault.New(fault.CodePersistedQueryNotFound, "no operation is kept under this id: send the query too").
+	errUnknownDocument = fault.New(fault.CodePersistedQueryNotFound, "no operation is kept under this id").
 				Because(&document.BeyondLimit{Kind: "persisted"})
 	// Clients of automatic persisted queries know these two by their messages: after
 	// the one they send the text with its hash, after the other they send texts alone
