@@ -103,6 +103,9 @@ func Open(config Config) (*DB, error) {
 	base.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > idlePing }
 	base.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
 		registerUUID(c.TypeMap())
+		if config.Pooler == PoolerNone {
+			keepServed(c)
+		}
 		return nil
 	}
 	return &DB{config: config, base: base, pools: map[string]*pgxpool.Pool{}}, nil

@@ -24,9 +24,7 @@ type scope struct {
 	pool   *pgxpool.Pool
 	role   string
 	tenant string
-	// variant is which text of its statements a tenant's schema uses.
-	variant variant
-	err     error // refuses every use: there is no tenant, or no pool
+	err    error // refuses every use: there is no tenant, or no pool
 }
 
 func (s *scope) switched() bool { return s.role != "" }
@@ -37,7 +35,7 @@ func (s *scope) send(ctx context.Context, sql string, args []any) (conn *pgxpool
 	err = s.switching(ctx, func(c *pgxpool.Conn) error {
 		batch := &pgx.Batch{}
 		batch.Queue(enterSQL, s.role, s.tenant)
-		batch.Queue(s.variant.text(sql), args...)
+		batch.Queue(variantOn(c.Conn(), s.role).text(sql), args...)
 		conn, results = c, c.SendBatch(ctx, batch)
 		_, err := results.Exec()
 		if err != nil {
@@ -215,7 +213,7 @@ func (s *scope) tx(ctx context.Context, fn func(*txScope) error) (err error) {
 	if err != nil {
 		return translate(err)
 	}
-	t := &txScope{conn: conn.Conn(), variant: s.variant}
+	t := &txScope{conn: conn.Conn(), variant: variantOn(conn.Conn(), s.role)}
 	committed := false
 	defer func() {
 		t.done.Store(true)

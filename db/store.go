@@ -66,9 +66,6 @@ func (s *Store) Tenant(t Tenant) TenantQueries {
 	} else {
 		sc.pool, sc.err = s.db.shardPool(t.shard)
 	}
-	if s.db.config.Pooler == PoolerNone { // behind a pooler nothing stays prepared
-		sc.variant = variantOf(t.id)
-	}
 	return TenantQueries{tenantdb.New(sc), sc}
 }
 

@@ -5,23 +5,22 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 )
 
 // A prepared statement keeps one plan, which holds for one role and search path:
 // PostgreSQL analyses and plans it anew whenever it runs for another tenant than
 // the time before, which costs twice what running it does. So a connection prepares
 // a statement of tenants under several texts, which differ in a comment at their
-// end, and each tenant always uses the same one of them.
+// end, and the tenants that it served last have a text each.
 
-// variants bounds how many texts a statement has: each takes some 26 kB of a
-// backend's memory, once it was used. A connection keeps 512 statements in all.
+// variants bounds how many texts a statement has on a connection: each takes some
+// 26 kB of a backend's memory, once it was used. A connection keeps 512 statements
+// in all.
 const variants = 16
 
-// variant is a tenant's number among them, from 1; 0 leaves a text as it is.
+// variant is the number of a text among them, from 1; 0 leaves a text as it is.
 type variant uint8
-
-func variantOf(tenant uuid.UUID) variant { return variant(tenant[15]%variants) + 1 }
 
 // variantMark separates a statement from the number of its variant.
 const variantMark = "\n-- variant "
@@ -50,4 +49,45 @@ func (v variant) text(sql string) string {
 func withoutVariant(text string) string {
 	sql, _, _ := strings.Cut(text, variantMark)
 	return sql
+}
+
+// served are the tenants' schemas that a connection served last, by variant. Who
+// holds the connection uses it.
+type served struct {
+	schemas [variants]string
+	at      [variants]uint64
+	clock   uint64
+}
+
+// servedKey is where a connection keeps it.
+const servedKey = "tradesage served"
+
+// keepServed gives a new connection variants.
+func keepServed(c *pgx.Conn) { c.PgConn().CustomData()[servedKey] = &served{} }
+
+// variantOn is the schema's variant on a connection: the one that it had, or that of
+// who was not served for longest. A login's own statements have none, nor has a
+// connection through a pooler, where nothing stays prepared.
+func variantOn(c *pgx.Conn, schema string) variant {
+	s, ok := c.PgConn().CustomData()[servedKey].(*served)
+	if !ok || schema == "" || schema == scopedRole {
+		return 0
+	}
+	return s.variant(schema)
+}
+
+func (s *served) variant(schema string) variant {
+	s.clock++
+	oldest := 0
+	for i, of := range &s.schemas {
+		if of == schema {
+			s.at[i] = s.clock
+			return variant(i + 1)
+		}
+		if s.at[i] < s.at[oldest] {
+			oldest = i
+		}
+	}
+	s.schemas[oldest], s.at[oldest] = schema, s.clock
+	return variant(oldest + 1)
 }

@@ -147,9 +147,9 @@ func run(ctx context.Context, s scope, batch interface{ Queue(string, ...any) },
 
 func (s scope) Sneak(ctx context.Context, sql string) { s.conn.Exec(ctx, sql) }
 
-func (s scope) Query(ctx context.Context, sql string) { s.conn.Exec(ctx, s.variant.text(sql)) }
+func (s scope) Query(ctx context.Context, sql string) { s.conn.Exec(ctx, variantOn(s.conn).text(sql)) }
 
-func (s scope) QueryRow(ctx context.Context, sql, more string) { s.conn.Exec(ctx, s.variant.text(sql+more)) }
+func (s scope) QueryRow(ctx context.Context, sql, more string) { s.conn.Exec(ctx, variantOn(s.conn).text(sql+more)) }
 `
 	example := map[string]string{
 		"db/run.go":           program,
