@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 
 	"github.com/99designs/gqlgen/codegen"
 	"github.com/vektah/gqlparser/v2/ast"
-	"golang.org/x/tools/imports"
 )
 
 // plain makes fields that are there already be rendered at once: a field of a
@@ -101,32 +97,18 @@ var plainField = regexp.MustCompile(`(?m)^(func \(ec \*executionContext\) (_\w+)
 
 // rewrite replaces the methods' bodies in the written files.
 func (p *plain) rewrite() error {
-	files, err := filepath.Glob(filepath.Join(p.dir, "*.go"))
-	if err != nil {
-		return err
-	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		changed := plainField.ReplaceAllFunc(text, func(method []byte) []byte {
+	err := rewriteFiles(p.dir, func(text []byte) ([]byte, error) {
+		return plainField.ReplaceAllFunc(text, func(method []byte) []byte {
 			part := plainField.FindSubmatch(method)
 			if !p.methods[string(part[2])] {
 				return method
 			}
 			delete(p.methods, string(part[2]))
 			return fmt.Appendf(nil, "%s\n\treturn %s(ctx, field.Selections, %s)\n}", part[1], part[4], part[3])
-		})
-		if bytes.Equal(changed, text) {
-			continue
-		}
-		if changed, err = imports.Process(name, changed, nil); err != nil {
-			return err
-		}
-		if err := os.WriteFile(name, changed, 0o644); err != nil { //nolint:gosec // source code
-			return err
-		}
+		}), nil
+	})
+	if err != nil {
+		return err
 	}
 	if len(p.methods) > 0 {
 		return fmt.Errorf("plain fields are rendered in a way that is not known here: %s", slices.Sorted(maps.Keys(p.methods)))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"go/format"
 	"os"
@@ -52,29 +53,19 @@ var unmarshalers = regexp.MustCompile(
 
 // rewrite replaces gqlgen's calls in the written files.
 func (w *waiting) rewrite() error {
-	files, err := filepath.Glob(filepath.Join(w.dir, "*.go"))
-	if err != nil {
-		return err
-	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
+	err := rewriteFiles(w.dir, func(text []byte) ([]byte, error) {
 		changed := bytes.ReplaceAll(text, []byte(gqlgenCall), []byte(ourCall))
 		if bytes.Contains(changed, []byte("MarshalSliceConcurrently")) {
-			return fmt.Errorf("%s: a list is rendered in a way that is not known here", name)
+			return nil, errors.New("a list is rendered in a way that is not known here")
 		}
 		changed = unmarshalers.ReplaceAll(changed, nil)
 		if bytes.Contains(changed, []byte("nmarshalMap")) {
-			return fmt.Errorf("%s: input types are noted in a way that is not known here", name)
+			return nil, errors.New("input types are noted in a way that is not known here")
 		}
-		if bytes.Equal(changed, text) {
-			continue
-		}
-		if err := os.WriteFile(name, changed, 0o644); err != nil { //nolint:gosec // source code
-			return err
-		}
+		return changed, nil
+	})
+	if err != nil {
+		return err
 	}
 	return w.write()
 }

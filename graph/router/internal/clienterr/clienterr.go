@@ -77,7 +77,7 @@ func FromReport(report operationreport.Report) error {
 	}
 	out := &DocumentError{}
 	for _, external := range report.ExternalErrors {
-		e := Error{Message: clip(external.Message), Extensions: Extensions{Code: fault.CodeInvalidInput}}
+		e := Error{Message: Clip(external.Message, maxMessage), Extensions: Extensions{Code: fault.CodeInvalidInput}}
 		for _, l := range external.Locations {
 			if l.Line > 0 && l.Column > 0 {
 				e.Locations = append(e.Locations, Location{Line: l.Line, Column: l.Column})
@@ -91,11 +91,12 @@ func FromReport(report operationreport.Report) error {
 // maxMessage bounds a message about a document, in bytes: it repeats parts of it.
 const maxMessage = 500
 
-func clip(message string) string {
-	if len(message) <= maxMessage {
-		return message
+// Clip bounds a text of a client's that an error repeats, in bytes.
+func Clip(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // RequestID is the id of the request for failures that are not the client's: with
@@ -123,7 +124,7 @@ const ErrorsFirst = `{"errors":`
 
 // FromFault is a fault as a client sees it.
 func FromFault(f *fault.Error) Error {
-	return Error{Message: clip(f.Message), Extensions: Extensions{
+	return Error{Message: Clip(f.Message, maxMessage), Extensions: Extensions{
 		Code: f.Code, Field: f.Field, RetryAfter: Seconds(f.RetryAfter), MaxAge: Seconds(f.MaxAge),
 	}}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -125,9 +126,4 @@ func (d *Document) repeats(directives []int) error {
 // maxShown bounds what an error repeats of a client's text, in bytes.
 const maxShown = 100
 
-func clip(text string) string {
-	if len(text) <= maxShown {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxShown], "") + "…"
-}
+func clip(text string) string { return clienterr.Clip(text, maxShown) }
