@@ -183,7 +183,7 @@ func (a *app) buildRouter(background context.Context, m mode, who verification) 
 		}
 		a.checks = append(a.checks, a.remoteCheck(name, way))
 	}
-	file, err := a.openFile(&options)
+	file, err := a.openFile(background, &options)
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"net/url"
 	"os"
 	"slices"
@@ -22,6 +20,8 @@ type supergraphConfig struct {
 	File        string            `name:"supergraph" env:"TRADESAGE_SUPERGRAPH" type:"path" help:"Serve this composed supergraph, an execution config as wgc router compose writes it, in place of the one compiled in. A changed file is taken up within two seconds, or at once with SIGHUP, without dropping a request. TRADESAGE_SERVICES=all is the router alone then; services of this process are named."`
 	URLs        map[string]string `name:"subgraph-urls" env:"TRADESAGE_SUBGRAPH_URLS" mapsep:"," placeholder:"NAME=URL,…" help:"With TRADESAGE_SUPERGRAPH: where subgraphs are, as products=https://products.internal/graphql, where that is not the routing URL in the file."`
 	CA          string            `name:"subgraph-ca" env:"TRADESAGE_SUBGRAPH_CA" type:"path" help:"With TRADESAGE_SUPERGRAPH: PEM file with the certificates that subgraphs' may be signed by; the system's if empty."`
+	Cert        string            `name:"subgraph-cert" env:"TRADESAGE_SUBGRAPH_CERT" type:"path" help:"With TRADESAGE_SUPERGRAPH: certificate that is shown to subgraphs which ask for one, PEM with those between it and its authority. This file, its key and TRADESAGE_SUBGRAPH_CA are taken up within a second when they change."`
+	Key         string            `name:"subgraph-key" env:"TRADESAGE_SUBGRAPH_KEY" type:"path" help:"Private key of that certificate, PEM."`
 	Connections int               `name:"subgraph-connections" env:"TRADESAGE_SUBGRAPH_CONNECTIONS" default:"256" help:"With TRADESAGE_SUPERGRAPH: most connections to one host over HTTP/1.1, 1 to 10000; over HTTP/2 one carries many calls."`
 	Plaintext   bool              `name:"subgraph-plaintext" env:"TRADESAGE_SUBGRAPH_PLAINTEXT" help:"With TRADESAGE_SUPERGRAPH: call subgraphs of other machines over http:// too, where the network protects what passes, tokens included."`
 	PublicOnly  bool              `name:"public-only" env:"TRADESAGE_PUBLIC_ONLY" help:"With TRADESAGE_SUPERGRAPH: nobody signs in here, so that no database and no Redis are needed. What the schema keeps for those who are signed in is refused. Tokens are passed on unread to the subgraphs, which check them."`
@@ -43,7 +43,7 @@ func (c supergraphConfig) validate(parts servicesConfig) error {
 	if c.Connections < 1 || c.Connections > 10_000 {
 		return fmt.Errorf("TRADESAGE_SUBGRAPH_CONNECTIONS: %d is not between 1 and 10000", c.Connections)
 	}
-	if _, err := c.roots(); err != nil {
+	if _, err := c.certificates(slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
 	_, composition, err := c.read()
@@ -61,6 +61,7 @@ func (c supergraphConfig) needsFile() error {
 		set     bool
 	}{
 		{"TRADESAGE_SUBGRAPH_URLS", len(c.URLs) > 0}, {"TRADESAGE_SUBGRAPH_CA", c.CA != ""},
+		{"TRADESAGE_SUBGRAPH_CERT", c.Cert != ""}, {"TRADESAGE_SUBGRAPH_KEY", c.Key != ""},
 		{"TRADESAGE_SUBGRAPH_PLAINTEXT", c.Plaintext}, {"TRADESAGE_PUBLIC_ONLY", c.PublicOnly},
 	} {
 		if s.set {
@@ -121,60 +122,13 @@ func (c supergraphConfig) addresses(composition router.Composition, parts servic
 	return out, nil
 }
 
-// roots are the authorities of subgraphs' certificates; nil means the system's.
-func (c supergraphConfig) roots() (*x509.CertPool, error) {
-	if c.CA == "" {
-		return nil, nil //nolint:nilnil // nil is the system's, as in crypto/tls
-	}
-	text, err := os.ReadFile(c.CA)
-	if err != nil {
-		return nil, fmt.Errorf("TRADESAGE_SUBGRAPH_CA: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("TRADESAGE_SUBGRAPH_CA: %s holds no certificate in PEM", c.CA)
-	}
-	return roots, nil
-}
-
-// foreign reaches the subgraphs of a supergraph that was given as a file.
-type foreign struct {
-	config config
-	way    http.RoundTripper
-}
-
-func newForeign(c config) (*foreign, error) {
-	roots, err := c.Supergraph.roots()
-	if err != nil {
-		return nil, err
-	}
-	pool := upstream.Pool{Connections: c.Supergraph.Connections, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	return &foreign{c, pool.Transport()}, nil
-}
-
-// remotes says how each subgraph of a composition is called.
-func (f *foreign) remotes(composition router.Composition) (map[string]router.Remote, error) {
-	addresses, err := f.config.Supergraph.addresses(composition, f.config.Parts)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.config.Upstream.knows(sortedKeys(addresses)); err != nil {
-		return nil, err
-	}
-	out := make(map[string]router.Remote, len(addresses))
-	for name, at := range addresses {
-		out[name] = router.Remote{URL: at, Transport: f.way, Sockets: composition.Sockets[name], Timeout: f.config.Upstream.FetchTimeouts[name]}
-	}
-	return out, nil
-}
-
 // openFile gives the router's options the supergraph of the configured file, if
 // there is one, and returns what follows its changes.
-func (a *app) openFile(options *router.Options) (*supergraphFile, error) {
+func (a *app) openFile(background context.Context, options *router.Options) (*supergraphFile, error) {
 	if !a.config.Supergraph.given() {
 		return nil, nil //nolint:nilnil // what is compiled in does not change
 	}
-	foreign, err := newForeign(a.config)
+	foreign, err := a.reachForeign(background)
 	if err != nil {
 		return nil, err
 	}

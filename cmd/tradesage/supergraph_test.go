@@ -43,6 +43,11 @@ type desk struct {
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
+	return startDesk(t, (*httptest.Server).Start)
+}
+
+func startDesk(t *testing.T, start func(*httptest.Server)) *desk {
+	t.Helper()
 	d := &desk{tokens: map[string]int{}}
 	var urls []string
 	for name, schema := range map[string]graphql.ExecutableSchema{
@@ -52,7 +57,7 @@ func newDesk(t *testing.T) *desk {
 	} {
 		plain := handler.New(schema)
 		plain.AddTransport(transport.POST{})
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if name == "market" && d.down.Load() {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
@@ -62,6 +67,7 @@ func newDesk(t *testing.T) *desk {
 			d.mu.Unlock()
 			plain.ServeHTTP(w, r)
 		}))
+		start(server)
 		t.Cleanup(server.Close)
 		urls = append(urls, name+"="+server.URL+"/graphql")
 	}
@@ -231,6 +237,10 @@ func TestServeRefusesBadSupergraphs(t *testing.T) {
 		"TRADESAGE_SUBGRAPH_URLS: books: \"ftp://x\" is not a URL":                                        {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_URLS": "books=ftp://x"},
 		"TRADESAGE_SUBGRAPH_URLS: the supergraph has no subgraph \"shelves\", only books, market, people": {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_URLS": "shelves=http://127.0.0.1"},
 		"TRADESAGE_SUBGRAPH_CA: open":                                                                     {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_CA": filepath.Join(dir, "none.pem")},
+		"TRADESAGE_SUBGRAPH_KEY: must be set":                                                             {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_CERT": whole},
+		"TRADESAGE_SUBGRAPH_CERT: must be set":                                                            {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_KEY": whole},
+		"TRADESAGE_SUBGRAPH_CERT: certificate ":                                                           {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_CERT": whole, "TRADESAGE_SUBGRAPH_KEY": whole},
+		"TRADESAGE_SUBGRAPH_CERT: needs":                                                                  {"TRADESAGE_SUBGRAPH_CERT": whole, "TRADESAGE_SUBGRAPH_KEY": whole},
 		"TRADESAGE_SUBGRAPH_CONNECTIONS: 0 is not":                                                        {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_CONNECTIONS": "0"},
 		"TRADESAGE_PUBLIC_ONLY: needs":                                                                    {"TRADESAGE_PUBLIC_ONLY": "true"},
 		"TRADESAGE_PUBLIC_ONLY: user of this":                                                             {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_PUBLIC_ONLY": "true", "TRADESAGE_SERVICES": "router,user"},

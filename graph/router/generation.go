@@ -101,15 +101,19 @@ func (r *generation) reach(name string, way Remote) *remoteFetcher {
 		}
 	}
 	return &remoteFetcher{name: name, way: way, log: r.log, streams: &r.streams, resumed: r.metrics.resumed.WithLabelValues(name), upstream: upstream.New(upstream.Options{
-		Name: name, Transport: way.Transport, Timeout: way.Timeout, Policy: r.options.Upstream,
+		Name: name, Transport: way.Transport, Streams: way.Streams, Timeout: way.Timeout, Policy: r.options.Upstream,
 		Logger: r.log, Metrics: r.upstreams, IsResponse: rawjson.IsResponse,
 	})}
 }
 
 // same is whether nothing about a way has changed.
 func (w Remote) same(other Remote) bool {
-	known := reflect.TypeOf(w.Transport).Comparable() && reflect.TypeOf(other.Transport).Comparable()
-	return known && w == other
+	for _, one := range []http.RoundTripper{w.Transport, w.Streams, w.SocketTransport, other.Transport, other.Streams, other.SocketTransport} {
+		if one != nil && !reflect.TypeOf(one).Comparable() {
+			return false
+		}
+	}
+	return w == other
 }
 
 // Circuits tells for each remote subgraph whether calls are let through. Those of

@@ -61,6 +61,12 @@ type Remote struct {
 	URL string
 	// Transport carries the requests; http.DefaultTransport if nil.
 	Transport http.RoundTripper
+	// Streams carries server-sent events, which hold connections of HTTP/1.1; Transport
+	// if nil.
+	Streams http.RoundTripper
+	// SocketTransport opens WebSockets, over HTTP/1.1; Transport, without its bound of
+	// connections, if nil.
+	SocketTransport http.RoundTripper
 	// Renews says that the subgraph takes newer access tokens on an open stream, as
 	// subgraph.Server does over HTTP/2. Without it a subscription ends with the
 	// token that it began with.

@@ -39,12 +39,16 @@ type sockets struct {
 
 // through returns the client that opens sockets: over HTTP/1.1, and not bounded like
 // calls, of which each ends soon.
-func (s *sockets) through(transport http.RoundTripper) *http.Client {
+func (s *sockets) through(way Remote) *http.Client {
 	s.once.Do(func() {
-		if pool, ok := transport.(*http.Transport); ok {
+		transport := way.SocketTransport
+		if pool, ok := way.Transport.(*http.Transport); ok && transport == nil {
 			pool = pool.Clone()
 			pool.MaxConnsPerHost = 0
 			transport = pool
+		}
+		if transport == nil {
+			transport = way.Transport
 		}
 		s.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a token is for whom the configuration names
@@ -138,7 +142,7 @@ func (r *remoteFetcher) openSocket(ctx context.Context) (*websocket.Conn, error)
 		var response *http.Response
 		var err error
 		conn, response, err = websocket.Dial(within, r.way.URL, &websocket.DialOptions{ //nolint:bodyclose // the socket's, or read already
-			HTTPClient: r.sockets.through(r.way.Transport), HTTPHeader: header, Subprotocols: []string{subprotocol},
+			HTTPClient: r.sockets.through(r.way), HTTPHeader: header, Subprotocols: []string{subprotocol},
 		})
 		if err != nil && response != nil && response.StatusCode < http.StatusInternalServerError && response.StatusCode != http.StatusSwitchingProtocols {
 			none = true

@@ -9,10 +9,11 @@ import (
 // Metrics are those of all subgraphs of other processes; the label is a subgraph's
 // name in the supergraph.
 type Metrics struct {
-	calls    *prometheus.CounterVec
-	retries  *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	circuit  *prometheus.GaugeVec
+	calls        *prometheus.CounterVec
+	retries      *prometheus.CounterVec
+	duration     *prometheus.HistogramVec
+	circuit      *prometheus.GaugeVec
+	certificates *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics that are not registered.
@@ -33,12 +34,16 @@ func NewMetrics() *Metrics {
 		circuit: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "tradesage_subgraph_circuit", Help: "State of a subgraph's circuit: 0 closed, 1 half-open, 2 open (calls are refused).",
 		}, []string{"subgraph"}),
+		certificates: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tradesage_subgraph_certificate_refusals_total",
+			Help: "Connections to subgraphs that were not made because of a certificate, by the reason: theirs, or ours that they refused.",
+		}, []string{"subgraph", "reason"}),
 	}
 }
 
 // Register registers them all.
 func (m *Metrics) Register(registry prometheus.Registerer) error {
-	return errors.Join(registry.Register(m.calls), registry.Register(m.retries), registry.Register(m.duration), registry.Register(m.circuit))
+	return errors.Join(registry.Register(m.calls), registry.Register(m.retries), registry.Register(m.duration), registry.Register(m.circuit), registry.Register(m.certificates))
 }
 
 // Forget removes the series of a subgraph that is no more.
@@ -48,6 +53,7 @@ func (m *Metrics) Forget(subgraph string) {
 	m.retries.DeletePartialMatch(label)
 	m.duration.DeletePartialMatch(label)
 	m.circuit.DeletePartialMatch(label)
+	m.certificates.DeletePartialMatch(label)
 }
 
 // series are the metrics of one subgraph, looked up once.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/mtls"
 )
 
 // Policy is what all subgraphs of a router have in common. A zero means the
@@ -51,6 +52,9 @@ func (p Policy) withDefaults() Policy {
 type Options struct {
 	Name      string
 	Transport http.RoundTripper
+	// Streams carries what lasts, which must not take connections from calls where
+	// Transport bounds their number; Transport if nil.
+	Streams http.RoundTripper
 	// Timeout bounds a call with all its attempts; default 30 s.
 	Timeout time.Duration
 	Policy  Policy
@@ -78,6 +82,9 @@ func New(o Options) *Subgraph {
 	o.Policy = o.Policy.withDefaults()
 	if o.Timeout <= 0 {
 		o.Timeout = 30 * time.Second
+	}
+	if o.Streams == nil {
+		o.Streams = o.Transport
 	}
 	if o.MaxAnswer <= 0 {
 		o.MaxAnswer = 32 << 20
@@ -187,6 +194,7 @@ func (s *Subgraph) attempt(ctx context.Context, build func(context.Context) (*ht
 	}
 	response, err := s.options.Transport.RoundTrip(request)
 	if err != nil {
+		s.blame(err)
 		return nil, &failure{cause: err, passing: ctx.Err() == nil, counts: true}
 	}
 	defer response.Body.Close()
@@ -214,7 +222,8 @@ func (s *Subgraph) Open(request *http.Request) (*http.Response, error) {
 		s.metrics.refused.Inc()
 		return nil, ErrCircuitOpen
 	}
-	response, err := s.options.Transport.RoundTrip(request)
+	response, err := s.options.Streams.RoundTrip(request)
+	s.blame(err)
 	switch {
 	case err != nil && request.Context().Err() != nil:
 		s.breaker.done(ticket, unknown)
@@ -235,6 +244,7 @@ func (s *Subgraph) Try(ctx context.Context, f func() error) error {
 		return ErrCircuitOpen
 	}
 	err := f()
+	s.blame(err)
 	switch {
 	case err == nil:
 		s.breaker.done(ticket, succeeded)
@@ -244,6 +254,14 @@ func (s *Subgraph) Try(ctx context.Context, f func() error) error {
 		s.breaker.done(ticket, broke)
 	}
 	return err
+}
+
+// blame counts a connection that was not made because of a certificate.
+func (s *Subgraph) blame(err error) {
+	var refusal *mtls.Error
+	if errors.As(err, &refusal) {
+		s.options.Metrics.certificates.WithLabelValues(s.options.Name, string(refusal.Reason)).Inc()
+	}
 }
 
 // isObject is whether an answer looks like a GraphQL response: an object that ends.

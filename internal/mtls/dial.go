@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
+	"os"
 	"time"
 )
 
@@ -15,6 +17,8 @@ const (
 	// it is there, pongWithin how long it may take to say so.
 	quietBefore = 5 * time.Second
 	pongWithin  = 3 * time.Second
+	// listenFor is how long a server of others is listened to.
+	listenFor = 200 * time.Millisecond
 	// recordHead is the length of a TLS record's head, whose last two bytes are
 	// the length of the rest.
 	recordHead = 5
@@ -28,6 +32,31 @@ const (
 // arrives after requests were written is lost behind the errors of writing. An
 // HTTP/2 server speaks first, so that waiting costs a round trip a connection.
 func dialTLS(ctx context.Context, network, address string, config *tls.Config) (net.Conn, error) {
+	return shake(ctx, network, address, config, firstWord)
+}
+
+// dialHost is dialTLS to a server of others, which may let clients speak first: it is
+// listened to for a moment only, and only if it has asked for our certificate. Most
+// send session tickets at once.
+func dialHost(ctx context.Context, network, address string, config *tls.Config, pair *tls.Certificate) (net.Conn, error) {
+	asked := false
+	config = config.Clone()
+	// Also where a server names other authorities than ours: it says why it refuses
+	// what it gets, and would not say what it missed.
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked = true
+		return pair, nil
+	}
+	return shake(ctx, network, address, config, func(_ context.Context, conn *tls.Conn, buffered *bufferedConn) error {
+		if !asked || conn.ConnectionState().Version != tls.VersionTLS13 {
+			return nil // with an older TLS a refusal ends the handshake
+		}
+		return soon(conn, buffered)
+	})
+}
+
+// shake connects, and lets overhear listen to the server before it is used.
+func shake(ctx context.Context, network, address string, config *tls.Config, overhear func(context.Context, *tls.Conn, *bufferedConn) error) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	raw, err := (&net.Dialer{}).DialContext(ctx, network, address)
@@ -47,10 +76,7 @@ func dialTLS(ctx context.Context, network, address string, config *tls.Config) (
 		_ = raw.Close()
 		return nil, err
 	}
-	if conn.ConnectionState().NegotiatedProtocol != "h2" {
-		return conn, nil
-	}
-	if err := firstWord(ctx, conn, buffered); err != nil {
+	if err := overhear(ctx, conn, buffered); err != nil {
 		_ = raw.Close()
 		return nil, err
 	}
@@ -59,6 +85,9 @@ func dialTLS(ctx context.Context, network, address string, config *tls.Config) (
 
 // firstWord waits for the server's first record and fails if that is an alert.
 func firstWord(ctx context.Context, conn *tls.Conn, buffered *bufferedConn) error {
+	if conn.ConnectionState().NegotiatedProtocol != "h2" {
+		return nil
+	}
 	ended := context.AfterFunc(ctx, func() { _ = buffered.SetReadDeadline(time.Unix(1, 0)) })
 	defer ended()
 	head, err := buffered.reader.Peek(recordHead)
@@ -68,14 +97,37 @@ func firstWord(ctx context.Context, conn *tls.Conn, buffered *bufferedConn) erro
 		}
 		return err
 	}
-	if binary.BigEndian.Uint16(head[3:]) == alertRecord {
-		_, err := conn.Read(make([]byte, 1))
+	if err := alert(conn, head); err != nil {
 		return err
 	}
 	if !ended() {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// soon fails if the server's first record is an alert that comes within a moment.
+func soon(conn *tls.Conn, buffered *bufferedConn) error {
+	_ = buffered.SetReadDeadline(time.Now().Add(listenFor)) // of a connection that is open
+	head, err := buffered.reader.Peek(recordHead)
+	_ = buffered.SetReadDeadline(time.Time{})
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil
+	case err != nil:
+		return err
+	default:
+		return alert(conn, head)
+	}
+}
+
+// alert is what the record says that begins with head, if it is an alert.
+func alert(conn *tls.Conn, head []byte) error {
+	if binary.BigEndian.Uint16(head[3:]) != alertRecord {
+		return nil
+	}
+	_, err := conn.Read(make([]byte, 1))
+	return err
 }
 
 // bufferedConn lets what has arrived be looked at before it is read.

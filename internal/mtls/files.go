@@ -26,6 +26,10 @@ type Files struct {
 	// CA is the bundle of authorities that peers' certificates come from. Without
 	// one the certificates serve a public listener only.
 	CA string
+	// ByHost says that peers are known by their host names, and we to them by whatever
+	// name our certificate has: see Credentials.Hosts. Each file is optional then, and
+	// without CA the system's authorities count.
+	ByHost bool
 }
 
 // Options are what Load needs.
@@ -58,7 +62,7 @@ type material struct {
 	generation uint64
 	raw        [3][]byte
 	pair       tls.Certificate
-	roots      *x509.CertPool // nil without a bundle
+	roots      *x509.CertPool // nil without a bundle, the system's of Files.ByHost
 }
 
 // Load reads the files, which must be usable now.
@@ -100,8 +104,13 @@ func (c *Credentials) Run(ctx context.Context) error {
 	}
 }
 
-// Expires is when the own certificate in force ends.
-func (c *Credentials) Expires() time.Time { return c.current.Load().pair.Leaf.NotAfter }
+// Expires is when the own certificate in force ends; zero where there is none.
+func (c *Credentials) Expires() time.Time {
+	if leaf := c.current.Load().pair.Leaf; leaf != nil {
+		return leaf.NotAfter
+	}
+	return time.Time{}
+}
 
 // inForce looks at the files if the interval has passed since the last time.
 func (c *Credentials) inForce() *material {
@@ -138,6 +147,10 @@ func (c *Credentials) check(now time.Time) {
 	next.generation = c.changed
 	c.current.Store(next)
 	c.broken, c.told = [3][]byte{}, false
+	if next.pair.Leaf == nil {
+		c.options.Logger.Info("new authorities in force", "file", c.options.Files.CA)
+		return
+	}
 	c.options.Logger.Info("new certificate in force", "file", c.options.Files.Cert,
 		"serial", next.pair.Leaf.SerialNumber.Text(16), "expires", next.pair.Leaf.NotAfter)
 }
@@ -157,8 +170,8 @@ func (c *Credentials) refuse(raw [3][]byte, err error) {
 
 func (c *Credentials) read() (raw [3][]byte, err error) {
 	for i, name := range []string{c.options.Files.Cert, c.options.Files.Key, c.options.Files.CA} {
-		if name == "" && i == 2 {
-			break
+		if name == "" && (i == 2 || c.options.Files.ByHost) {
+			continue
 		}
 		if raw[i], err = os.ReadFile(name); err != nil {
 			return [3][]byte{}, err
@@ -181,19 +194,14 @@ func same(a, b [3][]byte) bool {
 
 func (c *Credentials) parse(raw [3][]byte) (*material, error) {
 	files := c.options.Files
-	pair, err := tls.X509KeyPair(raw[0], raw[1])
-	if err != nil {
-		return nil, fmt.Errorf("certificate %s with key %s: %w", files.Cert, files.Key, err)
-	}
-	if pair.Leaf == nil { // GODEBUG x509keypairleaf=0
-		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
-			return nil, fmt.Errorf("certificate %s: %w", files.Cert, err)
+	m := &material{raw: raw}
+	if files.Cert != "" || !files.ByHost {
+		pair, err := c.parsePair(raw)
+		if err != nil {
+			return nil, err
 		}
+		m.pair = pair
 	}
-	if end := pair.Leaf.NotAfter; c.options.Clock().After(end) {
-		return nil, fmt.Errorf("certificate %s: expired at %s", files.Cert, end.UTC().Format(time.RFC3339))
-	}
-	m := &material{raw: raw, pair: pair}
 	if files.CA == "" {
 		return m, nil
 	}
@@ -201,10 +209,31 @@ func (c *Credentials) parse(raw [3][]byte) (*material, error) {
 	if !m.roots.AppendCertsFromPEM(raw[2]) {
 		return nil, fmt.Errorf("authorities %s: no certificate in it", files.CA)
 	}
-	if _, err := serviceOf(pair.Leaf); err != nil {
+	if files.ByHost {
+		return m, nil
+	}
+	if _, err := serviceOf(m.pair.Leaf); err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", files.Cert, err)
 	}
 	return m, nil
+}
+
+// parsePair returns the own certificate with its key.
+func (c *Credentials) parsePair(raw [3][]byte) (tls.Certificate, error) {
+	files := c.options.Files
+	pair, err := tls.X509KeyPair(raw[0], raw[1])
+	if err != nil {
+		return pair, fmt.Errorf("certificate %s with key %s: %w", files.Cert, files.Key, err)
+	}
+	if pair.Leaf == nil { // GODEBUG x509keypairleaf=0
+		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+			return pair, fmt.Errorf("certificate %s: %w", files.Cert, err)
+		}
+	}
+	if end := pair.Leaf.NotAfter; c.options.Clock().After(end) {
+		return pair, fmt.Errorf("certificate %s: expired at %s", files.Cert, end.UTC().Format(time.RFC3339))
+	}
+	return pair, nil
 }
 
 var errNoBundle = errors.New("authorities: no bundle is configured")
