@@ -12,8 +12,7 @@ var errVoid = errors.New("no value where there must be one")
 
 // SetGaps has services not know some entities that others do: they answer null for
 // them, and for whoever has all types what only they know of those is null. In a world
-// with mishaps single items of lists fail instead: where an entity is missing beside
-// another one that fails, nobody can tell from an answer which is which.
+// with mishaps single items of lists fail too.
 func (w *World) SetGaps() {
 	w.gaps = true
 	w.alone = map[string]string{}
@@ -57,5 +56,5 @@ func (w *World) mayLack(d *ast.Definition, resolvers map[string][]string) bool {
 
 // lacks is whether a service does not know an entity.
 func (w *World) lacks(service string, t Thing) bool {
-	return service != "" && !w.mishaps && w.hash("gap", service, t.typeName, t.id)%5 == 0
+	return service != "" && w.hash("gap", service, t.typeName, t.id)%5 == 0
 }

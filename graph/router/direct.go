@@ -136,11 +136,12 @@ func (r *Router) respond(
 	if refused != nil {
 		return r.respondInPart(ctx, op, refused, variables, out)
 	}
+	ctx = op.entities.Keep(ctx, nil)
 	answer, clean, err := r.resolve(ctx, op, variables, out)
 	if err != nil || clean {
 		return answer, err != nil, err
 	}
-	return r.clientResponse(ctx, op, answer)
+	return r.clientResponse(ctx, answer)
 }
 
 // resolve runs an operation and returns its answer as the engine or the subgraph

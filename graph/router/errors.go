@@ -7,10 +7,10 @@ import (
 	"strings"
 
 	"github.com/wundergraph/astjson"
-	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/resolve"
 
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/document"
+	"github.com/tradesage/tradesage/graph/router/internal/entities"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 )
@@ -41,7 +41,7 @@ func (r *Router) present(ctx context.Context, err error) []clienterr.Error {
 
 // clientResponse rewrites the errors of a finished response for the client. A
 // response without errors is returned as it is.
-func (r *Router) clientResponse(ctx context.Context, op *operation, response []byte) (_ []byte, failed bool, _ error) {
+func (r *Router) clientResponse(ctx context.Context, response []byte) (_ []byte, failed bool, _ error) {
 	if len(response) < len(clienterr.ErrorsFirst) || string(response[:len(clienterr.ErrorsFirst)]) != clienterr.ErrorsFirst {
 		return response, false, nil
 	}
@@ -53,13 +53,13 @@ func (r *Router) clientResponse(ctx context.Context, op *operation, response []b
 	if data := parsed.Get("data"); data != nil {
 		rest = data.MarshalTo(nil)
 	}
-	out, err := r.withErrors(ctx, op, parsed.GetArray("errors"), rest)
+	out, err := r.withErrors(ctx, parsed.GetArray("errors"), rest)
 	return out, true, err
 }
 
 // withErrors renders a response of data and errors, as the client may see them.
-func (r *Router) withErrors(ctx context.Context, op *operation, found []*astjson.Value, data []byte) ([]byte, error) {
-	encoded, err := json.Marshal(r.placedErrors(ctx, op, found, data))
+func (r *Router) withErrors(ctx context.Context, found []*astjson.Value, data []byte) ([]byte, error) {
+	encoded, err := json.Marshal(r.placedErrors(ctx, found, data))
 	if err != nil {
 		return nil, fault.Internal(err)
 	}
@@ -67,18 +67,26 @@ func (r *Router) withErrors(ctx context.Context, op *operation, found []*astjson
 }
 
 // placedErrors are the errors of an operation's response as the client may see them.
-func (r *Router) placedErrors(ctx context.Context, op *operation, found []*astjson.Value, data []byte) []clienterr.Error {
+func (r *Router) placedErrors(ctx context.Context, found []*astjson.Value, data []byte) []clienterr.Error {
 	errs, voids := r.clientErrors(ctx, found)
-	var shape *resolve.Object
-	if op.response != nil {
-		shape = op.response.Data
+	kept := entities.Kept(ctx)
+	kept.Show(data)
+	out := make([]clienterr.Error, 0, len(errs))
+	for _, e := range errs {
+		for _, path := range kept.Paths(e.Path) { // one at each place where the entity stands
+			e.Path = path
+			out = append(out, e)
+		}
 	}
-	placed := clienterr.Placed(errs, data, shape, voids)
-	for _, void := range clienterr.Unexplained(placed, voids) {
+	var everywhere []json.RawMessage
+	for _, void := range voids {
+		everywhere = append(everywhere, kept.Alike(void)...)
+	}
+	for _, void := range clienterr.Unexplained(out, everywhere) {
 		r.log.ErrorContext(ctx, "subgraph gave no value for a non-null field", "path", string(void))
-		placed = append(placed, clienterr.Hidden(ctx, void))
+		out = append(out, clienterr.Hidden(ctx, void))
 	}
-	return placed
+	return out
 }
 
 // clientErrors reads errors, and where fields had no value that must have one.

@@ -3,11 +3,14 @@ package router_test
 import (
 	"context"
 	"flag"
+	"maps"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/tradesage/tradesage/graph/graphtest"
+	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -141,21 +144,64 @@ func TestSelectionsThatMeetAreBounded(t *testing.T) {
 	wantError(t, query(f.ways["in one process"], "{ products { "+text+" } }", ""), fault.CodeOperationTooComplex, "overlapping fragments")
 }
 
-// An error is where its null is, also where a list became null by it, and where the
-// same entity is in several places.
+// An error says which entity it is of, at each place where that one stands, also where
+// its null is not seen.
 func TestPlacesOfErrors(t *testing.T) {
 	t.Parallel()
 	const folder = "testdata/audit"
 	for seed, cases := range map[uint64]map[string]string{
-		5: {`{ scarce { shipping(express: true) } }`: `["scarce",0,"shipping"]`},
-		7: {`{ scarce { label name } }`: `["scarce",0,"name"]`},
+		5:    {`{ scarce { shipping(express: true) } }`: `["scarce",0,"shipping"]`},
+		7:    {`{ scarce { label name } }`: `["scarce",0,"name"]`},
+		1175: {`{ me { homes { on: shelves { number } } } }`: `["me","homes",1,"on",0]`},         // one is null by the other's error
+		1157: {`{ matrix { best { on { inStock } } } }`: `["matrix",2,0,"best","on","inStock"]`}, // the same product as [2][2]
 	} {
 		f := newFederated(t, seed, true, folder, folder)
+		if seed > 1000 {
+			f.world.SetGaps()
+		}
 		for text, path := range cases {
 			o := graphtest.Operation{Text: text}
 			f.agree(t, o, "in one process", "over HTTP")
 			if got := post(f.ways["in one process"], o.Body()).body; !strings.Contains(got, `"path":`+path) {
 				t.Errorf("%s: want an error at %s: %s", text, path, got)
+			}
+		}
+	}
+}
+
+// mute is a subgraph that answers for no entities.
+type mute struct{ router.LocalSubgraph }
+
+func (s mute) Execute(ctx context.Context, query, operationName string, variables []byte) []byte {
+	if strings.Contains(query, "_entities") {
+		return []byte(`{"data":null,"errors":[{"message":"not now","extensions":{"code":"UNAVAILABLE"}}]}`)
+	}
+	return s.LocalSubgraph.Execute(ctx, query, operationName, variables)
+}
+
+// An error of all entities that are fetched together is at the list that they are in.
+func TestErrorsOfWholeFetchesAreAtTheirLists(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	f := newFederated(t, 3, false, folder, folder, func(o *router.Options) {
+		o.Local = maps.Clone(o.Local)
+		for name, subgraph := range o.Local {
+			o.Local[name] = mute{subgraph}
+		}
+	})
+	for text, path := range map[string]string{
+		`{ me { homes { on: shelves { number } } } }`:                               `["me","homes"]`,
+		`{ products { name: inStock } }`:                                            `["products"]`,
+		`{ found { ... on Opinion { is: by { nick age friends { greeting } } } } }`: `["found"]`,
+	} {
+		got := query(f.ways["in one process"], text, "").body
+		paths := regexp.MustCompile(`"path":(\[[^]]*\])`).FindAllStringSubmatch(got, -1)
+		if len(paths) == 0 {
+			t.Errorf("%s: no error: %s", text, got)
+		}
+		for _, p := range paths {
+			if p[1] != path {
+				t.Errorf("%s: want errors at %s: %s", text, path, got)
 			}
 		}
 	}

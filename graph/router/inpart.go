@@ -65,6 +65,7 @@ func (r *Router) respondInPart(
 	}
 	answer := []byte(`{"data":{}}`)
 	if part.response != nil {
+		ctx = part.entities.Keep(ctx, nil)
 		if answer, _, err = r.resolve(ctx, part, variables, out); err != nil {
 			return nil, true, err
 		}
@@ -88,7 +89,7 @@ func (r *Router) completed(ctx context.Context, part *operation, refused *rights
 	}
 	var errs []clienterr.Error
 	if len(found) > 0 {
-		for _, e := range r.placedErrors(ctx, part, found, rest) {
+		for _, e := range r.placedErrors(ctx, found, rest) {
 			if !clienterr.Below(e.Path, denied) { // a subgraph has refused it too
 				errs = append(errs, e)
 			}

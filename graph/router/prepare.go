@@ -24,6 +24,7 @@ import (
 	"github.com/tradesage/tradesage/graph/pace"
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/document"
+	"github.com/tradesage/tradesage/graph/router/internal/entities"
 	"github.com/tradesage/tradesage/graph/router/internal/inputs"
 	"github.com/tradesage/tradesage/graph/router/internal/rights"
 	"github.com/tradesage/tradesage/internal/fault"
@@ -77,6 +78,8 @@ type operation struct {
 	whole *ast.Document
 	// boxes is whether the plan boxes lists.
 	boxes bool
+	// entities is nil where errors of entities say by themselves where they are.
+	entities *entities.Fetches
 	// limited are the fields with rates of their own.
 	limited []limitedField
 	// task learns how long it takes.
@@ -272,7 +275,8 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 		_, op.trigger.rights = r.graph.Rights.Of(doc)
 	}
 	op.boxes = hasBoxes(op.response.Data)
-	r.attachSources(op.response.Fetches, op.boxes)
+	op.entities = entities.Of(op.response.Fetches)
+	r.attachSources(op.response.Fetches, op)
 	if op.trigger == nil {
 		op.direct = newDirect(op.response)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/conform"
+	"github.com/tradesage/tradesage/graph/router/internal/entities"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/telemetry"
@@ -38,6 +39,8 @@ type source struct {
 	fetcher  fetcher
 	log      *slog.Logger
 	boxes    bool // lists within lists are boxed
+	// number is the fetch's in the plan, -1 where answers need not be kept.
+	number int
 	// path is where the fetch's data goes in the response, up to the first list.
 	path []string
 	// span is the name of a fetch in a trace, took how long fetches take.
@@ -62,10 +65,16 @@ var _ resolve.DataSource = (*source)(nil)
 // Load runs the fetch. The headers of the engine are not used: what a remote
 // subgraph needs travels in ctx.
 func (s *source) Load(ctx context.Context, _ http.Header, input []byte) ([]byte, error) {
+	var answer []byte
 	if s.boxes {
-		return boxed(s.load(ctx, unboxed(input), s.fetcher.fetch)), nil
+		answer = boxed(s.load(ctx, unboxed(input), s.fetcher.fetch))
+	} else {
+		answer = s.load(ctx, input, s.fetcher.fetch)
 	}
-	return s.load(ctx, input, s.fetcher.fetch), nil
+	if s.number < 0 {
+		return answer, nil
+	}
+	return entities.Kept(ctx).Add(s.number, answer), nil
 }
 
 // loadExact runs the fetch on its subgraph, known to be exact.
@@ -159,19 +168,19 @@ func (s *source) failure(code fault.Code, message string) []byte {
 
 // attachSources gives each fetch of a finished plan its source. Introspection
 // keeps the engine's own.
-func (r *generation) attachSources(node *resolve.FetchTreeNode, boxes bool) {
+func (r *generation) attachSources(node *resolve.FetchTreeNode, op *operation) {
 	if node == nil {
 		return
 	}
 	if node.Item != nil && node.Item.Fetch != nil {
-		r.attachSource(node.Item, boxes)
+		r.attachSource(node.Item, op)
 	}
 	for _, child := range node.ChildNodes {
-		r.attachSources(child, boxes)
+		r.attachSources(child, op)
 	}
 }
 
-func (r *generation) attachSource(item *resolve.FetchItem, boxes bool) {
+func (r *generation) attachSource(item *resolve.FetchItem, op *operation) {
 	info := item.Fetch.FetchInfo()
 	if info == nil {
 		return
@@ -181,7 +190,8 @@ func (r *generation) attachSource(item *resolve.FetchItem, boxes bool) {
 		return
 	}
 	s := &source{
-		subgraph: info.DataSourceName, fetcher: fetcher, log: r.log, boxes: boxes,
+		subgraph: info.DataSourceName, fetcher: fetcher, log: r.log, boxes: op.boxes,
+		number: op.entities.Number(item),
 		schema: r.heldAgainst(fetcher),
 		span:   "fetch " + info.DataSourceName, took: r.metrics.fetches.WithLabelValues(info.DataSourceName),
 	}

@@ -281,12 +281,13 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 		if len(found) == 0 {
 			return nil, fault.Internal(fmt.Errorf("event of %s holds neither data nor errors", op.trigger.subgraph))
 		}
-		return r.withErrors(ctx, part, found, []byte("null"))
+		return r.withErrors(ctx, found, []byte("null"))
 	}
 	initial := data.MarshalTo(nil)
 	if part.boxes {
 		initial = boxed(initial)
 	}
+	ctx = part.entities.Keep(ctx, initial)
 	var out bytes.Buffer
 	if _, err := r.resolver.ResolveGraphQLResponse(r.resolveContext(ctx, part, variables), part.response, initial, &out); err != nil {
 		return nil, fault.Internal(err)
@@ -296,7 +297,7 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 		resolvedText = unboxed(resolvedText)
 	}
 	if len(found) == 0 && part.whole == nil {
-		result, _, err := r.clientResponse(ctx, part, resolvedText)
+		result, _, err := r.clientResponse(ctx, resolvedText)
 		return result, err
 	}
 	resolved, err := astjson.ParseBytes(resolvedText)
@@ -310,7 +311,7 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 	if data := resolved.Get("data"); data != nil {
 		rest = data.MarshalTo(nil)
 	}
-	return r.withErrors(ctx, part, append(found, resolved.GetArray("errors")...), rest)
+	return r.withErrors(ctx, append(found, resolved.GetArray("errors")...), rest)
 }
 
 // admitted is admit for one caller: nil is an anonymous one.

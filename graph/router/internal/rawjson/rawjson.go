@@ -154,3 +154,15 @@ func AppendKey(out []byte, key string) []byte {
 	}
 	return append(out, key...)
 }
+
+// Path renders the elements of a response's path.
+func Path(elements []json.RawMessage) json.RawMessage {
+	out := []byte{'['}
+	for i, element := range elements {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, element...)
+	}
+	return append(out, ']')
+}
