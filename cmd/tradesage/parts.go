@@ -154,6 +154,7 @@ var guarded = []string{
 func (a *app) buildRouter(background context.Context, m mode, who verification) error {
 	options := router.Options{
 		Config: graph.Supergraph, Local: map[string]router.LocalSubgraph{}, Remote: map[string]router.Remote{},
+		Fixed:         !a.config.Supergraph.given(),
 		Streams:       a.config.streams(),
 		FetchTimeout:  a.config.Upstream.FetchTimeout,
 		Upstream:      a.config.Upstream.policy(),

@@ -25,6 +25,10 @@ func newBearer(header string) *bearer {
 	return &bearer{header: header, changed: make(chan struct{})}
 }
 
+// passesTokens is whether clients' tokens may be needed again: in a process that has
+// all subgraphs in itself, and gets no others, nobody asks for them.
+func (r *Router) passesTokens() bool { return !r.options.Fixed || r.current.Load().hasRemote }
+
 func withBearer(ctx context.Context, b *bearer) context.Context {
 	if b == nil {
 		return ctx

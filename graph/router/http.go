@@ -264,7 +264,7 @@ func (x *exchange) run(ctx context.Context, class *class, request request) {
 	}
 	// Another supergraph may bring a remote subgraph while a stream goes on; what else
 	// runs ends with the subgraphs that it was planned for.
-	if x.stream || op.from.hasRemote {
+	if x.stream && r.passesTokens() || op.from.hasRemote {
 		ctx = withBearer(ctx, newBearer(x.authorization))
 	}
 	if x.stream {

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -13,7 +14,8 @@ const (
 )
 
 // Reload puts another supergraph in the place of the one in force, as New takes it.
-// Local subgraphs stay. It fails, and changes nothing, where New would fail.
+// Local subgraphs stay. It fails, and changes nothing, where New would fail and
+// where the supergraph is Fixed.
 //
 // The operations that were asked most are prepared before the change. What runs
 // ends on the plan with which it began. Subscriptions go on: where the new plan
@@ -21,6 +23,9 @@ const (
 // it asks otherwise, they begin anew; where there is no plan, they end with
 // INVALID_INPUT. Persisted operations that do not fit are UnfitOperations.
 func (r *Router) Reload(ctx context.Context, config []byte, remote map[string]Remote) (err error) {
+	if r.options.Fixed {
+		return errors.New("the supergraph of this router is fixed")
+	}
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	began, before := time.Now(), r.current.Load()

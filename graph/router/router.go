@@ -88,6 +88,9 @@ type Options struct {
 	// Remote says how subgraphs of other processes are reached, by their names; one
 	// that is neither here nor in Local is called at the composition's URL.
 	Remote map[string]Remote
+	// Fixed says that the supergraph stays as it is: Reload fails. Open connections
+	// then keep no token where no subgraph of another process needs it.
+	Fixed bool
 	// Authenticate tells who is asking. No caller and no error is an anonymous
 	// request, as for login. A fault of the code UNAVAILABLE answers 503 and of
 	// RATE_LIMITED 429; any other error answers 401, UNAUTHENTICATED.

@@ -27,12 +27,12 @@ import (
 type socket struct {
 	router *Router
 	conn   *websocket.Conn
-	// request is the one that opened the socket: later tokens are verified as if
-	// they came with it.
-	request *http.Request
-	// running ends with the operations, ctx a moment later with the socket.
+	origin origin
+	// ctx is what is known of the request that opened the socket and never ends, which
+	// keeps nothing for each that waits in it; what waits ends with wire. running ends
+	// with the operations.
 	ctx, running context.Context
-	abort, stop  context.CancelFunc
+	stop         context.CancelFunc
 
 	caller atomic.Pointer[identity.Caller]
 	bearer atomic.Pointer[bearer]
@@ -69,11 +69,8 @@ func isUpgrade(req *http.Request) bool {
 // of another origin is refused with 403, a bad Authorization header as over HTTP.
 func (x *exchange) serveSocket(ctx context.Context, req *http.Request) {
 	r := x.router
-	s := &socket{router: r, operations: map[string]*socketOperation{}}
-	s.ctx, s.abort = context.WithCancel(context.WithoutCancel(ctx))
+	s := &socket{router: r, operations: map[string]*socketOperation{}, origin: originOf(req), ctx: outliving(ctx)}
 	s.running, s.stop = context.WithCancel(s.ctx)
-	s.request = req.WithContext(s.ctx)
-	s.request.Header = nil // each token comes with a header of its own
 	if header := req.Header.Get("Authorization"); header != "" {
 		if err := s.authenticate(header); err != nil {
 			s.finish()
@@ -156,7 +153,6 @@ func (s *socket) finish() {
 	s.mu.Unlock()
 	s.stop()
 	s.work.Wait()
-	s.abort()
 }
 
 // after runs fn later unless the socket ends first; it replaces what was due
@@ -233,7 +229,6 @@ func (s *socket) closeLocked(code websocket.StatusCode, reason string) {
 		go func() { _ = s.conn.Close(code, reason) }() // it waits for the client's answer
 		// Nothing but the connection's own end cuts that short.
 		time.AfterFunc(closeWithin, func() {
-			s.abort()
 			_ = s.wire.Close() // closed already if the client has answered
 		})
 	}
@@ -289,9 +284,7 @@ func (s *socket) authenticate(header string) error {
 	if s.router.options.Authenticate == nil {
 		return nil
 	}
-	req := s.request.Clone(s.ctx)
-	req.Header = http.Header{"Authorization": {header}}
-	caller, err := s.router.options.Authenticate(req)
+	caller, err := s.router.options.Authenticate(s.origin.request(s.ctx, header))
 	if err != nil {
 		return err
 	}
@@ -302,7 +295,7 @@ func (s *socket) authenticate(header string) error {
 		return fault.Forbidden("a connection keeps its session; connect again to change it")
 	}
 	s.caller.Store(caller)
-	if !s.bearer.CompareAndSwap(nil, newBearer(header)) {
+	if s.router.passesTokens() && !s.bearer.CompareAndSwap(nil, newBearer(header)) {
 		s.bearer.Load().replace(header)
 		s.mu.Lock()
 		for _, op := range s.operations {

@@ -67,6 +67,10 @@ func (s *socket) init(payload json.RawMessage) {
 	}
 	s.mu.Lock()
 	s.acked = true
+	if s.greeting != nil {
+		s.greeting.Stop()
+		s.greeting = nil // what is due no more need not be kept
+	}
 	s.mu.Unlock()
 	s.bound()
 	_ = s.write(render(messageAck, "", nil)) // reading tells of a broken socket

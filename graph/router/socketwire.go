@@ -10,10 +10,14 @@ import (
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
-// socketBuffer is the size of each of a socket's two buffers, in bytes. Messages are
-// mostly smaller; of larger ones, what does not fit passes it by. net/http would
-// leave buffers of 4 kB behind.
-const socketBuffer = 512
+// The sizes of a socket's two buffers, in bytes. What does not fit passes them by:
+// of what is written most does, so that a message is one packet; what is read after
+// the subscriptions have begun are pongs, and a connection that is closed with unread
+// bytes does not tell its client why. net/http would leave 4 kB behind for each.
+const (
+	writeBuffer = 512
+	readBuffer  = 256
+)
 
 // taking takes a connection from a response, leaves what net/http kept for it
 // behind, and remembers it. What says that there is none is left to the router.
@@ -58,7 +62,7 @@ func (t *taking) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if early, _ := buffered.Peek(buffered.Reader.Buffered()); len(early) > 0 {
 		t.conn = &earlier{Conn: conn, read: bytes.Clone(early)}
 	}
-	return t.conn, bufio.NewReadWriter(bufio.NewReaderSize(t.conn, socketBuffer), bufio.NewWriterSize(t.conn, socketBuffer)), nil
+	return t.conn, bufio.NewReadWriter(bufio.NewReaderSize(t.conn, readBuffer), bufio.NewWriterSize(t.conn, writeBuffer)), nil
 }
 
 // earlier is a connection of which something has been read already.

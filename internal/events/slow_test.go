@@ -19,7 +19,7 @@ func TestASlowConsumerLosesNothing(t *testing.T) {
 	fast.want(KindSubscribed)
 	p.append(t, acme, numbers(1, 500)...)
 	fast.want(numbers(1, 500)...)
-	if held := len(slow.queue) + len(slow.pending); held > queueLength {
+	if held := len(slow.queue.entries) + len(slow.pending); held > queueLength {
 		t.Errorf("%d events are held in memory", held)
 	}
 	for i, number := range numbers(1, 500) {

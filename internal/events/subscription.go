@@ -3,7 +3,6 @@ package events
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,10 +11,6 @@ import (
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
-
-// queueLength bounds what waits in memory for one subscription. One that is
-// further behind reads its tenant's stream instead.
-const queueLength = 32
 
 // startWithin bounds the wait for Redis when a subscription begins.
 const startWithin = 3 * time.Second
@@ -32,8 +27,7 @@ type Subscription struct {
 	topic  Topic
 	admit  Admit
 
-	queue  chan entry
-	lagged atomic.Bool
+	queue queue
 
 	at      position // of the last entry that was looked at
 	pending []entry  // read from the stream, not yet looked at
@@ -68,21 +62,23 @@ func (h *Hub) Subscribe(ctx context.Context, topic Topic, after *string, admit A
 	}
 	s := &Subscription{
 		hub: h, tenant: caller.Tenant.ID(), topic: topic, admit: admit,
-		queue: make(chan entry, queueLength),
+		queue: newQueue(),
 	}
-	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	// Not a child of ctx, which would remember for as long as it lives that it had one.
+	// Redis's client looks at nothing but the deadline anyway.
+	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWithin)
 	defer cancel()
 	if after != nil {
 		if s.at, err = parseCursor(*after); err != nil {
 			return nil, err
 		}
-	} else if s.at, err = h.head(ctx, s.tenant); err != nil {
+	} else if s.at, err = h.head(starting, s.tenant); err != nil {
 		return nil, errNoFeed.Because(err)
 	}
 	// Queue first, then read: what is appended between the two is met in both, and
 	// skipped the second time.
 	h.add(s)
-	s.pending, err = h.read(ctx, s.tenant, s.at)
+	s.pending, err = h.read(starting, s.tenant, s.at)
 	if err != nil && !errors.Is(err, errMissed) {
 		h.remove(s)
 		return nil, errNoFeed.Because(err)
@@ -147,8 +143,7 @@ func (s *Subscription) next(ctx context.Context) (entry, error) {
 		if err := ctx.Err(); err != nil {
 			return entry{}, err
 		}
-		if s.lagged.Swap(false) {
-			s.drain()
+		if s.queue.caughtUp() {
 			s.pending, s.reading = nil, true
 		}
 		if len(s.pending) > 0 {
@@ -162,14 +157,12 @@ func (s *Subscription) next(ctx context.Context) (entry, error) {
 			}
 			continue
 		}
+		if e, ok := s.queue.take(); ok {
+			return e, nil
+		}
 		select {
 		case <-ctx.Done():
-			return entry{}, ctx.Err()
-		case e := <-s.queue:
-			if s.lagged.Load() {
-				continue // e is in the stream too
-			}
-			return e, nil
+		case <-s.queue.filled:
 		}
 	}
 }
@@ -215,32 +208,10 @@ func (s *Subscription) marker(kind string) Delivery {
 
 // push queues an entry, or notes that memory no longer holds all.
 func (s *Subscription) push(e entry) {
-	if s.lagged.Load() {
-		return
-	}
-	select {
-	case s.queue <- e:
-	default:
+	if !s.queue.add(e) {
 		s.hub.metrics.dropped.Inc()
-		s.lag()
 	}
 }
 
 // lag makes the subscription read its stream again, from where it is.
-func (s *Subscription) lag() {
-	s.lagged.Store(true)
-	select {
-	case s.queue <- entry{}: // wakes it up
-	default: // it is awake
-	}
-}
-
-func (s *Subscription) drain() {
-	for {
-		select {
-		case <-s.queue:
-		default:
-			return
-		}
-	}
-}
+func (s *Subscription) lag() { s.queue.lag() }

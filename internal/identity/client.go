@@ -48,6 +48,14 @@ func WithClientName(ctx context.Context, name string) context.Context {
 
 type clientKey struct{}
 
+// WithSameClient returns ctx with the client of another context, if that has one.
+func WithSameClient(ctx, of context.Context) context.Context {
+	if c, ok := of.Value(clientKey{}).(Client); ok {
+		return context.WithValue(ctx, clientKey{}, c)
+	}
+	return ctx
+}
+
 // WithClient returns the request with its client in the context.
 func WithClient(r *http.Request) *http.Request {
 	c := Client{UserAgent: r.UserAgent(), IP: r.RemoteAddr}

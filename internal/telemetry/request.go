@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tradesage/tradesage/internal/identity"
 )
@@ -62,6 +63,20 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 func RequestFrom(ctx context.Context) *Request {
 	r, _ := ctx.Value(requestKey{}).(*Request)
 	return r
+}
+
+// Outliving returns a context with ctx's request and span and nothing else of it, for
+// what goes on for long after the request: of the request's own context it would keep
+// the whole chain, and with it net/http's connection.
+func Outliving(ctx context.Context) context.Context {
+	kept := context.Background()
+	if r := RequestFrom(ctx); r != nil {
+		kept = context.WithValue(kept, requestKey{}, r)
+	}
+	if span := trace.SpanFromContext(ctx); span.SpanContext().IsValid() {
+		kept = trace.ContextWithSpan(kept, span)
+	}
+	return kept
 }
 
 // RequestID returns the context's request id, or "" if it has none.
