@@ -16,7 +16,7 @@ import (
 
 // limitsConfig bounds what callers may ask for, and how often.
 type limitsConfig struct {
-	MaxBody          int64 `name:"max-body" env:"TRADESAGE_MAX_BODY" default:"1048576" help:"Most bytes of a GraphQL request."`
+	MaxBody          int64 `name:"max-body" env:"TRADESAGE_MAX_BODY" default:"1048576" help:"Most bytes of a GraphQL request, as it comes and unpacked."`
 	MaxTokens        int   `name:"max-tokens" env:"TRADESAGE_MAX_TOKENS" default:"10000" help:"Most lexical tokens of a document."`
 	MaxDepth         int   `name:"max-depth" env:"TRADESAGE_MAX_DEPTH" default:"25" help:"How deep fields may nest."`
 	MaxFields        int   `name:"max-fields" env:"TRADESAGE_MAX_FIELDS" default:"2000" help:"Most fields of an operation, its fragments expanded."`

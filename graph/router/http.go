@@ -20,6 +20,7 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/tradesage/tradesage/graph/packed"
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/internal/fault"
@@ -56,6 +57,8 @@ type exchange struct {
 	stream bool
 	// get is whether the request is a GET, which runs queries only.
 	get bool
+	// packed is how a body is compressed.
+	packed packed.Coding
 	// authorization is the client's header, for subgraphs of other processes.
 	authorization string
 	// slot is held from before the operation is parsed until its answer is ready.
@@ -64,7 +67,7 @@ type exchange struct {
 
 // ServeHTTP answers GraphQL over WebSocket (graphql-transport-ws), over
 // server-sent events where the client accepts text/event-stream, and over HTTP:
-// POST with an application/json body, or GET for queries, which a page of another
+// POST with an application/json body, plain or as gzip, or GET for queries, which a page of another
 // origin must not be able to send unasked (else 403). The response is
 // application/json, or application/graphql-response+json if the client prefers it;
 // with the former a document that is refused answers 200, as the specification
@@ -195,9 +198,11 @@ func (x *exchange) checkHeaders(h http.Header) (status int, _ error) {
 		return http.StatusOK, nil
 	case !isJSON(h.Get("Content-Type")):
 		return http.StatusUnsupportedMediaType, fault.InvalidInput("", "the Content-Type must be "+mediaJSON)
-	case h.Get("Content-Encoding") != "" && !strings.EqualFold(h.Get("Content-Encoding"), "identity"):
-		x.w.Header().Set("Accept-Encoding", "identity") // RFC 9110, 15.5.16
-		return http.StatusUnsupportedMediaType, fault.InvalidInput("", "compressed requests are not read: send the body without a Content-Encoding")
+	}
+	var known bool
+	if x.packed, known = packed.Of(h); !known {
+		x.w.Header().Set("Accept-Encoding", packed.Accepted)
+		return http.StatusUnsupportedMediaType, fault.InvalidInput("", "the Content-Encoding must be gzip, or none")
 	}
 	return http.StatusOK, nil
 }
@@ -222,7 +227,17 @@ func (x *exchange) readBody(req *http.Request, class *class, into *bytes.Buffer)
 	if req.ContentLength > limit {
 		return tooLarge(class)
 	}
-	switch _, err := into.ReadFrom(io.LimitReader(req.Body, limit+1)); {
+	var err error
+	if x.packed == packed.Identity {
+		_, err = into.ReadFrom(io.LimitReader(req.Body, limit+1))
+	} else {
+		err = packed.Unpack(into, req.Body, limit)
+	}
+	switch {
+	case errors.Is(err, packed.ErrTooLarge):
+		return tooLarge(class)
+	case errors.Is(err, packed.ErrMalformed):
+		return http.StatusBadRequest, fault.InvalidInput("", "the request body is not gzip, as its Content-Encoding says, or broke off")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusRequestTimeout, fault.InvalidInput("", "the request body did not come in time")
 	case err != nil:

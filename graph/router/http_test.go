@@ -98,9 +98,9 @@ func TestRefusedRequests(t *testing.T) {
 		}
 		wantError(t, got, fault.CodeInvalidInput, "Content-Type")
 	}
-	for _, coding := range []string{"gzip", "br", "identity, gzip"} {
+	for _, coding := range []string{"deflate", "br", "zstd", "identity, gzip"} {
 		got := post(s.router, "\x1f\x8b", "Content-Encoding", coding)
-		if got.status != http.StatusUnsupportedMediaType {
+		if got.status != http.StatusUnsupportedMediaType || got.header.Get("Accept-Encoding") != "gzip, identity" {
 			t.Errorf("Content-Encoding %q: %d", coding, got.status)
 		}
 		wantError(t, got, fault.CodeInvalidInput, "Content-Encoding")
@@ -222,9 +222,22 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
-// A body that does not come in time is told so, typed.
+// A body that does not come in time is told so, typed; also one that is packed.
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
+	for name, begun := range map[string]string{
+		"plain":  "\r\n{\"query\"",
+		"packed": "Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\xaa",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			slowBody(t, begun)
+		})
+	}
+}
+
+func slowBody(t *testing.T, begun string) {
+	t.Helper()
 	server := httptest.NewUnstartedServer(newShop(t, nil).router)
 	server.Config.ReadTimeout = 200 * time.Millisecond
 	server.Start()
@@ -234,7 +247,7 @@ func TestSlowBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.WriteString(conn, "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"query\""); err != nil {
+	if _, err := io.WriteString(conn, "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"+begun); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {

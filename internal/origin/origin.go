@@ -60,7 +60,7 @@ const preflightAge = 2 * time.Hour
 // beyond what every page may.
 var (
 	requestHeaders = []string{
-		"Authorization", "Content-Type", "X-Request-Id", "Last-Event-Id",
+		"Authorization", "Content-Type", "Content-Encoding", "X-Request-Id", "Last-Event-Id",
 		"GraphQL-Require-Preflight", "Apollo-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With",
 		"Apollographql-Client-Name", "Apollographql-Client-Version", "GraphQL-Client-Name", "Traceparent", "Tracestate",
 	}

@@ -83,7 +83,7 @@ func TestHandler(t *testing.T) {
 		"without an origin":   {"POST", http.Header{"Sec-Fetch-Site": {"same-site"}}, 403, ""},
 		"it may read nothing": {"GET", http.Header{"Origin": {"https://evil.test"}, "Sec-Fetch-Site": {"cross-site"}}, 200, ""},
 		"allowed to ask": {"OPTIONS", http.Header{
-			"Origin": {"https://console.example"}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"authorization,content-type"},
+			"Origin": {"https://console.example"}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"authorization,content-encoding,content-type"},
 		}, 204, "https://console.example"},
 		"asks for another method": {"OPTIONS", http.Header{
 			"Origin": {"https://console.example"}, "Access-Control-Request-Method": {"DELETE"},
