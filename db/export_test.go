@@ -1,7 +1,10 @@
 package db
 
 import (
+	"context"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Nothing outside this package can leave a connection inside a transaction;
@@ -39,4 +42,9 @@ func StuckConnection(t *testing.T, d *DB, tenant Tenant) {
 	if _, err := pool.Exec(t.Context(), "SET ROLE "+quote(tenant.schema)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// ReadRow sends a statement of a test as sqlc's code sends its own.
+func ReadRow(ctx context.Context, s *Store, tenant Tenant, sql string, args ...any) pgx.Row {
+	return s.Tenant(tenant).scope.QueryRow(ctx, sql, args...)
 }

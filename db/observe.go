@@ -20,6 +20,12 @@ type observer struct {
 	told func(sql string)
 }
 
+func (o observer) tell(sql string) {
+	if o.told != nil {
+		o.told(withoutVariant(sql))
+	}
+}
+
 // tracerName names who made a span.
 const tracerName = "github.com/tradesage/tradesage/db"
 
@@ -74,9 +80,7 @@ func statementName(sql string) string {
 
 // TraceQueryStart implements pgx.QueryTracer.
 func (o observer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	if o.told != nil {
-		o.told(withoutVariant(data.SQL))
-	}
+	o.tell(data.SQL)
 	return o.begin(ctx, data.SQL, 1)
 }
 
@@ -92,9 +96,7 @@ func (o observer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.Tra
 		if query.SQL == enterSQL {
 			continue
 		}
-		if o.told != nil {
-			o.told(withoutVariant(query.SQL))
-		}
+		o.tell(query.SQL)
 		if main == "" {
 			main = query.SQL
 		}

@@ -60,10 +60,20 @@ type DB struct {
 	config Config
 	base   *pgxpool.Config
 
+	// observed may be nil.
+	observed *observer
+
 	mu     sync.Mutex
-	pools  map[string]*pgxpool.Pool
-	shards sync.Map // int16 → *pgxpool.Pool, read on every query
+	pools  map[string]*login
+	shards sync.Map // int16 → *login, read on every query
 	closed bool
+}
+
+// login is what one login's queries run on.
+type login struct {
+	*pgxpool.Pool
+	// reads is nil where nothing may stay prepared: through a pooler.
+	reads *pipeline
 }
 
 // Open checks the configuration and returns a DB whose pools connect on first
@@ -95,8 +105,10 @@ func Open(config Config) (*DB, error) {
 	default:
 		return nil, fmt.Errorf("database pooler %q: must be empty or %q", config.Pooler, PoolerTransaction)
 	}
+	var observed *observer
 	if config.Observe != nil || config.Trace {
-		base.ConnConfig.Tracer = observer{config.Observe}
+		observed = &observer{config.Observe}
+		base.ConnConfig.Tracer = observed
 	}
 	base.MinConns = 0
 	base.MaxConnIdleTime = 5 * time.Minute
@@ -108,7 +120,7 @@ func Open(config Config) (*DB, error) {
 		}
 		return nil
 	}
-	return &DB{config: config, base: base, pools: map[string]*pgxpool.Pool{}}, nil
+	return &DB{config: config, base: base, observed: observed, pools: map[string]*login{}}, nil
 }
 
 // Store returns what a service needs for its tenants' data.
@@ -147,9 +159,9 @@ func Password(secret []byte, login string) string {
 
 func shardLogin(shard int16) string { return fmt.Sprintf("app_s%02d", shard) }
 
-func (d *DB) shardPool(shard int16) (*pgxpool.Pool, error) {
+func (d *DB) shardPool(shard int16) (*login, error) {
 	if pool, ok := d.shards.Load(shard); ok {
-		return pool.(*pgxpool.Pool), nil
+		return pool.(*login), nil
 	}
 	pool, err := d.loginPool(shardLogin(shard))
 	if err != nil {
@@ -159,35 +171,39 @@ func (d *DB) shardPool(shard int16) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-func (d *DB) loginPool(login string) (*pgxpool.Pool, error) {
-	if len(login) > 5 && login[:5] == "app_s" {
-		return d.pool(login, login, d.config.ConnsPerShard)
+func (d *DB) loginPool(name string) (*login, error) {
+	if len(name) > 5 && name[:5] == "app_s" {
+		return d.pool(name, name, d.config.ConnsPerShard)
 	}
-	return d.pool(login, login, d.config.ConnsPerService)
+	return d.pool(name, name, d.config.ConnsPerService)
 }
 
-// pool returns the pool of that name, made on its first use.
-func (d *DB) pool(name, login string, conns int32) (*pgxpool.Pool, error) {
+// pool returns the connections of that name, made on its first use.
+func (d *DB) pool(name, user string, conns int32) (*login, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if pool, ok := d.pools[name]; ok {
-		return pool, nil
+	if known, ok := d.pools[name]; ok {
+		return known, nil
 	}
 	if d.closed {
 		return nil, errors.New("db: closed")
 	}
 	config := d.base.Copy()
-	if err := d.authenticate(config.ConnConfig, login); err != nil {
+	if err := d.authenticate(config.ConnConfig, user); err != nil {
 		return nil, err
 	}
 	config.MaxConns = conns
 	// No connection is opened here: MinConns is 0.
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
-		return nil, fmt.Errorf("login %s: %w", login, err)
+		return nil, fmt.Errorf("login %s: %w", user, err)
 	}
-	d.pools[name] = pool
-	return pool, nil
+	made := &login{Pool: pool}
+	if d.config.Pooler == PoolerNone {
+		made.reads = newPipeline(pool, int(conns), d.observed)
+	}
+	d.pools[name] = made
+	return made, nil
 }
 
 // Passwords are what a process needs that runs these services, and the shards'

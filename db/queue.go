@@ -22,7 +22,7 @@ func (d *DB) Jobs(o jobs.Options) (*jobs.Client, error) {
 	if o.Logger == nil {
 		o.Logger = d.config.Logger
 	}
-	return jobs.New(pool, o)
+	return jobs.New(pool.Pool, o)
 }
 
 // migrateQueue brings River's tables up to date as the superuser, who owns them,

@@ -21,7 +21,7 @@ const rollbackTimeout = 5 * time.Second
 // scope runs the generated queries of one store. With a role it enters that
 // role and tenant before each statement; without one it is the login itself.
 type scope struct {
-	pool   *pgxpool.Pool
+	pool   *login
 	role   string
 	tenant string
 	err    error // refuses every use: there is no tenant, or no pool
@@ -125,6 +125,11 @@ func (s *scope) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 
 // QueryRow implements the generated DBTX.
 func (s *scope) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if s.err == nil && s.switched() && s.pool.reads != nil {
+		if statement := constantOf(sql); statement.travels {
+			return s.pool.reads.queryRow(ctx, &read{role: s.role, tenant: s.tenant, sql: statement, args: args})
+		}
+	}
 	r, err := s.Query(ctx, sql, args...)
 	return row{r, err}
 }

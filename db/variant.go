@@ -25,24 +25,37 @@ type variant uint8
 // variantMark separates a statement from the number of its variant.
 const variantMark = "\n-- variant "
 
-// variantTexts are the texts of each statement by variant: string →
-// *[variants]string. Statements are constants of the program, so they are few.
-var variantTexts sync.Map
+// constant is a statement of the program. Each is a constant, so they are few.
+type constant struct {
+	texts [variants + 1]string // by variant
+	// travels is whether it may share a pipeline with other tenants' reads: it is
+	// sqlc's for one row and begins as one that only reads.
+	travels bool
+}
+
+var constants sync.Map // string → *constant
+
+func constantOf(sql string) *constant {
+	if known, ok := constants.Load(sql); ok {
+		return known.(*constant)
+	}
+	made := &constant{}
+	made.texts[0] = sql
+	for v := 1; v <= variants; v++ {
+		made.texts[v] = sql + variantMark + strconv.Itoa(v)
+	}
+	first, rest, _ := strings.Cut(sql, "\n")
+	made.travels = strings.HasSuffix(strings.TrimSpace(first), " :one") && strings.HasPrefix(rest, "SELECT ") && !strings.Contains(rest, "FOR UPDATE") && !strings.Contains(rest, "FOR SHARE")
+	known, _ := constants.LoadOrStore(sql, made)
+	return known.(*constant)
+}
 
 // text is sql as the variant sends it.
 func (v variant) text(sql string) string {
 	if v == 0 {
 		return sql
 	}
-	texts, ok := variantTexts.Load(sql)
-	if !ok {
-		var made [variants]string
-		for i := range made {
-			made[i] = sql + variantMark + strconv.Itoa(i+1)
-		}
-		texts, _ = variantTexts.LoadOrStore(sql, &made)
-	}
-	return texts.(*[variants]string)[v-1]
+	return constantOf(sql).texts[v]
 }
 
 // withoutVariant is the statement that text returned a variant of.
@@ -57,26 +70,33 @@ type served struct {
 	schemas [variants]string
 	at      [variants]uint64
 	clock   uint64
+	// prepared are the reads that travelled over the connection.
+	prepared map[preparedKey]*prepared
 }
 
 // servedKey is where a connection keeps it.
 const servedKey = "tradesage served"
 
 // keepServed gives a new connection variants.
-func keepServed(c *pgx.Conn) { c.PgConn().CustomData()[servedKey] = &served{} }
+func keepServed(c *pgx.Conn) {
+	c.PgConn().CustomData()[servedKey] = &served{prepared: map[preparedKey]*prepared{}}
+}
 
 // variantOn is the schema's variant on a connection: the one that it had, or that of
 // who was not served for longest. A login's own statements have none, nor has a
 // connection through a pooler, where nothing stays prepared.
 func variantOn(c *pgx.Conn, schema string) variant {
 	s, ok := c.PgConn().CustomData()[servedKey].(*served)
-	if !ok || schema == "" || schema == scopedRole {
+	if !ok {
 		return 0
 	}
 	return s.variant(schema)
 }
 
 func (s *served) variant(schema string) variant {
+	if schema == "" || schema == scopedRole {
+		return 0
+	}
 	s.clock++
 	oldest := 0
 	for i, of := range &s.schemas {

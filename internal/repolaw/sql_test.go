@@ -15,9 +15,17 @@ import (
 // that cannot be parameters. None of them runs for a request.
 var buildersOfSQL = []string{"db/migrate*.go", "db/seal.go", "db/bootstrap.go"}
 
-// sqlArgument is the place of the SQL text in the calls that send it: pgx's, and
-// send, which puts the switch before it.
-var sqlArgument = map[string]int{"Exec": 1, "Query": 1, "QueryRow": 1, "Queue": 0, "Prepare": 2, "send": 1}
+// sqlArgument is the place of the SQL text in the calls that send it: pgx's, send,
+// which puts the switch before it, and those that add a constant comment.
+var sqlArgument = map[string]int{
+	"Exec": 1, "Query": 1, "QueryRow": 1, "Queue": 0, "Prepare": 2, "send": 1, "text": 0, constantMaker: 0,
+}
+
+// constantMaker alone sets the texts of a db.constant, which may be sent as they are.
+const (
+	constantMaker = "constantOf"
+	constantTexts = "texts"
+)
 
 // constantSQL wants each SQL text in db to be a constant: PostgreSQL cannot
 // forbid SET ROLE to who can send a statement of their own.
@@ -43,8 +51,11 @@ func constantSQL(t *tree) ([]string, error) {
 			}
 			for _, decl := range file.syntax.Decls {
 				ast.Inspect(decl, func(node ast.Node) bool {
-					if text, name := sqlText(node); text != nil && !constants[text] && !passesOn(decl, text) {
+					if text, name := sqlText(node); text != nil && !constants[text] && !ofConstant(text) && !passesOn(decl, text) {
 						offences = append(offences, fmt.Sprintf("%s: the SQL of %s is not a constant", t.at(text), name))
+					}
+					if setsTexts(decl, node) {
+						offences = append(offences, fmt.Sprintf("%s: %s alone sets %s", t.at(node), constantMaker, constantTexts))
 					}
 					return true
 				})
@@ -60,15 +71,47 @@ func sqlText(node ast.Node) (ast.Expr, string) {
 	if !ok {
 		return nil, ""
 	}
-	selector, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok {
-		return nil, ""
+	name := ""
+	switch function := call.Fun.(type) {
+	case *ast.SelectorExpr:
+		name = function.Sel.Name
+	case *ast.Ident:
+		name = function.Name
 	}
-	place, ok := sqlArgument[selector.Sel.Name]
+	place, ok := sqlArgument[name]
 	if !ok || len(call.Args) <= place {
 		return nil, ""
 	}
-	return call.Args[place], selector.Sel.Name
+	return call.Args[place], name
+}
+
+// ofConstant reports whether text is one of a db.constant's.
+func ofConstant(text ast.Expr) bool {
+	index, ok := text.(*ast.IndexExpr)
+	if !ok {
+		return false
+	}
+	selector, ok := index.X.(*ast.SelectorExpr)
+	return ok && selector.Sel.Name == constantTexts
+}
+
+// setsTexts reports whether the node, in another function than theirs, sets the texts
+// of a db.constant.
+func setsTexts(decl ast.Decl, node ast.Node) bool {
+	if function, ok := decl.(*ast.FuncDecl); ok && function.Name.Name == constantMaker && function.Recv == nil {
+		return false
+	}
+	switch node := node.(type) {
+	case *ast.AssignStmt:
+		return slices.ContainsFunc(node.Lhs, func(to ast.Expr) bool {
+			selector, ok := to.(*ast.SelectorExpr)
+			return ofConstant(to) || ok && selector.Sel.Name == constantTexts
+		})
+	case *ast.KeyValueExpr:
+		key, ok := node.Key.(*ast.Ident)
+		return ok && key.Name == constantTexts
+	}
+	return false
 }
 
 // passesOn reports whether text is the parameter of a method that is itself one
@@ -82,7 +125,7 @@ func passesOn(decl ast.Decl, text ast.Expr) bool {
 		}
 	}
 	name, isName := text.(*ast.Ident)
-	if !ok || !isName || function.Recv == nil {
+	if !ok || !isName || function.Recv == nil && function.Name.Name != constantMaker {
 		return false
 	}
 	place, ok := sqlArgument[function.Name.Name]
@@ -150,6 +193,24 @@ func (s scope) Sneak(ctx context.Context, sql string) { s.conn.Exec(ctx, sql) }
 func (s scope) Query(ctx context.Context, sql string) { s.conn.Exec(ctx, variantOn(s.conn).text(sql)) }
 
 func (s scope) QueryRow(ctx context.Context, sql, more string) { s.conn.Exec(ctx, variantOn(s.conn).text(sql+more)) }
+
+type constant struct{ texts [2]string }
+
+func constantOf(sql string) *constant {
+	made := &constant{}
+	made.texts[0], made.texts[1] = sql, sql+mark
+	return made
+}
+
+func (v variant) text(sql string) string { return constantOf(sql).texts[v] }
+
+func made(ctx context.Context, s scope, table string) {
+	s.Exec(ctx, constantOf(query).texts[0])
+	s.Exec(ctx, constantOf(table).texts[0])
+	c := &constant{texts: [2]string{table}}
+	c.texts[1] = table
+	s.Exec(ctx, c.texts[1])
+}
 `
 	example := map[string]string{
 		"db/run.go":           program,
@@ -157,5 +218,5 @@ func (s scope) QueryRow(ctx context.Context, sql, more string) { s.conn.Exec(ctx
 		"db/seal.go":          strings.ReplaceAll(program, "scope", "seal"),
 		"internal/user/of.go": "package user\n\nfunc f(x interface{ Queue(string) }, s string) { x.Queue(s) }\n",
 	}
-	catches(t, constantSQL, example, "db/run.go:15", "db/run.go:17", "db/run.go:18", "db/run.go:21", "db/run.go:25")
+	catches(t, constantSQL, example, "db/run.go:15", "db/run.go:17", "db/run.go:18", "db/run.go:21", "db/run.go:25", "db/run.go:25", "db/run.go:39", "db/run.go:40", "db/run.go:41")
 }
