@@ -55,6 +55,10 @@ type Config struct {
 // ping, a round trip of its own.
 const idlePing = 30 * time.Second
 
+// connectTimeout bounds an attempt to connect where the URL names no
+// connect_timeout.
+const connectTimeout = 10 * time.Second
+
 // DB holds the connection pools of one process. It is safe for concurrent use.
 type DB struct {
 	config Config
@@ -109,6 +113,9 @@ func Open(config Config) (*DB, error) {
 	if config.Observe != nil || config.Trace {
 		observed = &observer{config.Observe}
 		base.ConnConfig.Tracer = observed
+	}
+	if base.ConnConfig.ConnectTimeout == 0 {
+		base.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	base.MinConns = 0
 	base.MaxConnIdleTime = 5 * time.Minute

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -49,8 +50,8 @@ type read struct {
 	// again is set on the second try.
 	again bool
 
-	// Of the pipeline, under its lock: the journey that took the read, and whether
-	// its caller has left before one did.
+	// Of the pipeline, under its lock: the journey that has the read, nil while it
+	// waits, and whether its caller has left.
 	journey *journey
 	left    bool
 
@@ -112,6 +113,9 @@ func (p *pipeline) leave(r *read) {
 	p.mu.Lock()
 	r.left = true
 	journey := r.journey
+	if journey == nil {
+		p.waiting = slices.DeleteFunc(p.waiting, func(w *read) bool { return w == r })
+	}
 	p.mu.Unlock()
 	if journey != nil && r.over.CompareAndSwap(false, true) && journey.awaited.Add(-1) == 0 {
 		journey.cancel()
@@ -162,18 +166,12 @@ func (p *pipeline) take(on *journey, most int) []*read {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	most = min(most, (len(p.waiting)+p.conns-1)/p.conns)
-	taken := make([]*read, 0, most)
-	i := 0
-	for ; i < len(p.waiting) && len(taken) < most; i++ {
-		if r := p.waiting[i]; !r.left {
-			r.journey = on
-			on.awaited.Add(1)
-			taken = append(taken, r)
-		}
+	taken := slices.Clone(p.waiting[:most])
+	p.waiting = slices.Delete(p.waiting, 0, most)
+	for _, r := range taken {
+		r.journey = on
 	}
-	rest := copy(p.waiting, p.waiting[i:])
-	clear(p.waiting[rest:])
-	p.waiting = p.waiting[:rest]
+	on.awaited.Store(int32(most)) //nolint:gosec // maxTogether at most
 	return taken
 }
 
