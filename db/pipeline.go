@@ -171,7 +171,7 @@ func (p *pipeline) take(on *journey, most int) []*read {
 	for _, r := range taken {
 		r.journey = on
 	}
-	on.awaited.Store(int32(most)) //nolint:gosec // maxTogether at most
+	on.awaited.Store(int32(most))
 	return taken
 }
 
