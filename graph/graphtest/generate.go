@@ -36,6 +36,8 @@ type Generator struct {
 	Depth, Width int
 	// Mutations is whether operations may be mutations.
 	Mutations bool
+	// Subscriptions is whether all operations are subscriptions.
+	Subscriptions bool
 	// Nulls is whether variables may be null where a value must be, because a default
 	// lets them: the field fails then.
 	Nulls bool
@@ -72,6 +74,8 @@ type writing struct {
 	loose bool
 	// condition is a Boolean variable that decides several things.
 	condition string
+	// alone is whether what is written must be there: it is all of a subscription.
+	alone bool
 }
 
 // maxText keeps operations readable for who must find out what is wrong.
@@ -85,7 +89,12 @@ func (g *Generator) Next() Operation {
 		if g.Mutations && g.schema.Mutation != nil && g.IntN(4) == 0 {
 			kind, root = "mutation", g.schema.Mutation
 		}
-		body := w.set(root, g.Depth, "")
+		var body string
+		if g.Subscriptions {
+			kind, body = "subscription", w.subscription()
+		} else {
+			body = w.set(root, g.Depth, "")
+		}
 		head := kind + " Q"
 		if len(w.declared) > 0 {
 			head += "(" + strings.Join(w.declared, ", ") + ")"
@@ -108,6 +117,14 @@ func (w *writing) set(d *ast.Definition, depth int, at string) string {
 		out = append(out, "__typename")
 	}
 	return "{ " + strings.Join(out, " ") + " }"
+}
+
+// subscription writes the one field of a subscription.
+func (w *writing) subscription() string {
+	var out []string
+	w.alone = true
+	w.field(w.schema.Subscription, w.Depth, "", &out)
+	return "{ " + out[0] + " }"
 }
 
 func (w *writing) selections(d *ast.Definition, depth int, at string, out *[]string) {
@@ -213,7 +230,9 @@ func (w *writing) overlapping(d *ast.Definition) []*ast.Definition {
 
 // directive is @skip or @include now and then.
 func (w *writing) directive() string {
-	if w.IntN(12) > 0 {
+	alone := w.alone
+	w.alone = false
+	if alone || w.IntN(12) > 0 {
 		return ""
 	}
 	name := []string{"skip", "include"}[w.IntN(2)]

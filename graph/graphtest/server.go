@@ -66,6 +66,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Execute runs an operation and returns the response.
 func (s *Server) Execute(_ context.Context, query, operationName string, variables []byte) []byte {
+	return s.execute(query, operationName, variables, 0)
+}
+
+// Subscribe delivers the events of a subscription.
+func (s *Server) Subscribe(_ context.Context, query, operationName string, variables []byte, deliver func([]byte) error) error {
+	for number := range Events {
+		if err := deliver(s.execute(query, operationName, variables, number)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// execute runs an operation; event is which one a subscription's is.
+func (s *Server) execute(query, operationName string, variables []byte, event int) []byte {
 	doc, errs := gqlparser.LoadQueryWithRules(s.schema, query, rules.NewDefaultRules())
 	if len(errs) > 0 {
 		return refusal(fmt.Errorf("%w in %s", errs, query))
@@ -83,12 +98,15 @@ func (s *Server) Execute(_ context.Context, query, operationName string, variabl
 	if err != nil {
 		return refusal(err)
 	}
-	root := s.schema.Query
-	if operation.Operation == ast.Mutation {
-		root = s.schema.Mutation
+	root, thing := s.schema.Query, Root(s.schema.Query.Name)
+	switch operation.Operation {
+	case ast.Mutation:
+		root, thing = s.schema.Mutation, Root(s.schema.Mutation.Name)
+	case ast.Subscription:
+		root, thing = s.schema.Subscription, Event(s.schema.Subscription.Name, event)
 	}
 	run := &run{server: s, doc: doc, variables: coerced}
-	data, ok := run.object(root, Thing{typeName: root.Name}, []ast.SelectionSet{operation.SelectionSet}, nil)
+	data, ok := run.object(root, thing, []ast.SelectionSet{operation.SelectionSet}, nil)
 	if !ok {
 		data = []byte("null")
 	}

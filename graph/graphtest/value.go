@@ -26,6 +26,15 @@ func Code(err error) string {
 // Root is the object of a root type.
 func Root(typeName string) Thing { return Thing{typeName: typeName} }
 
+// Events is how many a subscription has.
+const Events = 3
+
+// Event is the object of the root type of subscriptions for one of the events, which
+// never fail as a whole.
+func Event(typeName string, number int) Thing {
+	return Thing{typeName: typeName, id: strconv.Itoa(number)}
+}
+
 // Type names the type of a thing.
 func (t Thing) Type() string { return t.typeName }
 

@@ -136,6 +136,9 @@ func (w *World) learn(schema *ast.Schema, d *ast.Definition) error {
 		w.trust(d.Name, schema, set)
 	}
 	for _, f := range d.Fields {
+		if d == schema.Subscription {
+			w.sure[d.Name+"."+f.Name] = true
+		}
 		if returned := schema.Types[f.Type.Name()]; returned != nil && returned.IsAbstractType() && f.Directives.ForName("external") == nil {
 			var names []string
 			for _, p := range schema.GetPossibleTypes(returned) {

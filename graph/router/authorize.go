@@ -58,14 +58,20 @@ func (r *Router) refused(ctx context.Context, op *operation, variables *astjson.
 	if len(op.voids) == 0 || variables == nil {
 		return out, nil
 	}
-	first := len(op.from.graph.Rights.List)
-	for n, why := range inOrder(op.variables.Refused(variables)) {
+	return op.voided(out, variables), nil
+}
+
+// voided adds to what is refused, perhaps nil, which variables are null and must not
+// be.
+func (o *operation) voided(out *rights.Refusals, variables *astjson.Value) *rights.Refusals {
+	first := len(o.from.graph.Rights.List)
+	for n, why := range inOrder(o.variables.Refused(variables)) {
 		if out == nil {
 			out = &rights.Refusals{}
 		}
 		out.Add(first+n, why)
 	}
-	return out, nil
+	return out
 }
 
 // inOrder goes through a map by its keys.

@@ -60,11 +60,29 @@ func (r *Router) bindOperation(ctx context.Context, class *class, request reques
 	if err != nil {
 		return op, nil, 0, err
 	}
-	if op.trigger != nil { // of no event could be told more
-		for _, why := range inOrder(op.variables.Refused(variables)) {
-			return op, nil, 0, why
-		}
+	if price, err = class.price(op, request.variables); err == nil && op.trigger != nil {
+		op, err = op.askable(ctx, variables)
 	}
-	price, err = class.price(op, request.variables)
 	return op, variables, price, err
+}
+
+// askable is the part of a subscription that its subgraph can be asked for: without
+// fields whose variables are null and must not be, which fail in each event. It fails
+// where that is the subscription's own field.
+func (o *operation) askable(ctx context.Context, variables *astjson.Value) (*operation, error) {
+	if len(o.voids) == 0 || variables == nil {
+		return o, nil
+	}
+	refused := o.voided(nil, variables)
+	if refused == nil {
+		return o, nil
+	}
+	part, err := o.allowedPart(ctx, refused)
+	if err == nil && part.trigger == nil {
+		err = refused.Err(refused.IDs)
+	}
+	if err != nil {
+		return o, err
+	}
+	return part, nil
 }

@@ -278,7 +278,7 @@ func (e *event) result(ctx context.Context, r *Router, c *course) ([]byte, error
 	if e.results == nil || err != nil {
 		return r.resolveEvent(ctx, c.op, c.variables, e.raw)
 	}
-	if refused, err := r.admittedTo(ctx, c.op); err != nil {
+	if refused, err := r.admittedTo(ctx, c.op, c.variables); err != nil {
 		return nil, err
 	} else if refused != nil {
 		return r.resolveEvent(ctx, c.op, c.variables, e.raw)

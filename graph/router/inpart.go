@@ -113,8 +113,8 @@ func (r *Router) completed(ctx context.Context, part *operation, refused *rights
 
 // admittedTo tells what of a subscription is refused to the caller of ctx; it
 // fails where that is the subscription itself.
-func (r *Router) admittedTo(ctx context.Context, op *operation) (*rights.Refusals, error) {
-	refused, err := r.refused(ctx, op, nil)
+func (r *Router) admittedTo(ctx context.Context, op *operation, variables *astjson.Value) (*rights.Refusals, error) {
+	refused, err := r.refused(ctx, op, variables)
 	if err != nil {
 		return nil, err
 	}

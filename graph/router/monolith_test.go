@@ -63,6 +63,10 @@ func (n noted) ExecuteExact(ctx context.Context, query, operationName string, va
 	return n.LocalSubgraph.(router.ExactSubgraph).ExecuteExact(ctx, query, operationName, variables) // queries alone
 }
 
+func (n noted) Subscribe(ctx context.Context, query, operationName string, variables []byte, deliver func([]byte) error) error {
+	return n.LocalSubgraph.(router.LocalStreams).Subscribe(ctx, query, operationName, variables, deliver)
+}
+
 // rewritten compares an operation and another one that means the same.
 func (c *compared) rewritten(t *testing.T, random *rand.Rand, o graphtest.Operation, ways ...string) {
 	t.Helper()

@@ -307,6 +307,7 @@ func (r *generation) planResponse(config plan.Configuration, doc *ast.Document, 
 	if cyclic(response.RawFetches) {
 		return nil, nil, errCyclic
 	}
+	shareDependencies(response.RawFetches)
 	boxLists(response)
 	postprocess.NewProcessor().Process(planned)
 	var found *trigger

@@ -37,7 +37,7 @@ func (x *exchange) serveStream(ctx context.Context, op *operation, variables *as
 		caller = nil
 	}
 	if op.trigger != nil {
-		if _, err := r.admittedTo(ctx, op); fault.Is(err, fault.CodeUnauthenticated) {
+		if _, err := r.admittedTo(ctx, op, variables); fault.Is(err, fault.CodeUnauthenticated) {
 			x.refuseCaller(ctx, err)
 			return
 		} else if err != nil {

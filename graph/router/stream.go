@@ -146,7 +146,7 @@ func (s *stream) begin(ctx context.Context, op *operation, variables *astjson.Va
 func (s *stream) run(ctx context.Context, on *course, done func(error)) {
 	first, err := s.admit(ctx)
 	if err == nil {
-		_, err = s.router.admittedTo(first, on.op)
+		_, err = s.router.admittedTo(first, on.op, on.variables)
 	}
 	if err != nil {
 		done(err)
@@ -261,7 +261,7 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 		return nil, err
 	}
 	defer held.leave()
-	refused, err := r.admittedTo(ctx, op)
+	refused, err := r.admittedTo(ctx, op, variables)
 	if err != nil {
 		return nil, err
 	}

@@ -61,14 +61,20 @@ func (s *Server) Execute(ctx context.Context, query, operationName string, varia
 			return encode(&graphql.Response{Errors: gqlerror.List{gqlerror.Wrap(err)}})
 		}
 	}
+	next, ctx := s.begin(ctx, params)
+	return encode(next(ctx))
+}
+
+// begin starts an operation, or says why not.
+func (s *Server) begin(ctx context.Context, params *graphql.RawParams) (graphql.ResponseHandler, context.Context) {
 	ctx = graphql.StartOperationTrace(ctx)
 	operation, errs := s.executor.CreateOperationContext(ctx, params)
 	if len(errs) > 0 {
-		return encode(s.executor.DispatchError(graphql.WithOperationContext(ctx, operation), errs))
+		ctx = graphql.WithOperationContext(ctx, operation)
+		return graphql.OneShot(s.executor.DispatchError(ctx, errs)), ctx
 	}
 	leaveOut(operation.Doc, operation.Variables)
-	responses, ctx := s.executor.DispatchOperation(ctx, operation)
-	return encode(responses(ctx))
+	return s.executor.DispatchOperation(ctx, operation)
 }
 
 // resolve is called in place of each field's resolver.
@@ -87,6 +93,9 @@ func (s *Server) resolve(ctx context.Context, next graphql.Resolver) (any, error
 	owner, kind, err := s.owner(field)
 	if err != nil {
 		return nil, err
+	}
+	if kind.Kind() == reflect.Chan {
+		return s.events(ctx, field, kind, args)
 	}
 	value, err := s.world.Answer(s.schema.Executable.Schema(), owner, field.Field.Definition, args)
 	if err != nil || value == nil {

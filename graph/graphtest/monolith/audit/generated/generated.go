@@ -31,6 +31,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 type ResolverRoot interface {
 	Mutation() MutationResolver
 	Query() QueryResolver
+	Subscription() SubscriptionResolver
 }
 
 type DirectiveRoot struct {
@@ -63,6 +64,10 @@ type QueryResolver interface {
 	People(ctx context.Context, ids []string) ([]*model.Person, error)
 	Warehouse(ctx context.Context, id string) (*model.Warehouse, error)
 	Scarce(ctx context.Context) ([]*model.Product, error)
+}
+type SubscriptionResolver interface {
+	Rated(ctx context.Context, product string, stars int) (<-chan *model.Review, error)
+	Said(ctx context.Context, text *string, kinds []model.Kind) (<-chan model.Found, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -141,6 +146,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 				Data: buf.Bytes(),
 			}
 		}
+	case ast.Subscription:
+		next := ec._Subscription(ctx, opCtx.Operation.SelectionSet)
+
+		var buf bytes.Buffer
+		return func(ctx context.Context) *graphql.Response {
+			buf.Reset()
+			data := next(ctx)
+
+			if data == nil {
+				return nil
+			}
+			data.MarshalGQL(&buf)
+
+			return &graphql.Response{
+				Data: buf.Bytes(),
+			}
+		}
 
 	default:
 		return graphql.OneShot(graphql.ErrorResponse(ctx, "unsupported GraphQL operation"))
@@ -170,6 +192,7 @@ var sources = []*ast.Source{
 	{Name: "../../../../router/testdata/audit/supergraph.graphql", Input: `schema {
   query: Query
   mutation: Mutation
+  subscription: Subscription
 }
 type Query {
   product(id: ID!): Product
@@ -252,6 +275,10 @@ type Person {
   favourite: Product
   homes: [Warehouse]
   bought(since: Since): [Product]
+}
+type Subscription {
+  rated(product: ID!, stars: Int! = 3): Review
+  said(text: String, kinds: [Kind!]): Found
 }
 interface Opinion {
   id: ID!
@@ -951,6 +978,50 @@ func (ec *executionContext) field_Query_warehouse_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_rated_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "product",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["product"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "stars",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["stars"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_said_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "text",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["text"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "kinds",
+		func(ctx context.Context, v any) ([]model.Kind, error) {
+			return ec.unmarshalOKind2ᚕgithubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐKindᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["kinds"] = arg1
 	return args, nil
 }
 
@@ -3383,6 +3454,82 @@ func (ec *executionContext) _Size_unit(ctx context.Context, field graphql.Collec
 }
 func (ec *executionContext) fieldContext_Size_unit(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Size", field, false, false, errors.New("field of type Unit does not have child fields"))
+}
+
+func (ec *executionContext) _Subscription_rated(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_rated(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().Rated(ctx, fc.Args["product"].(string), fc.Args["stars"].(int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Review) graphql.Marshaler {
+			return ec.marshalOReview2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐReview(ctx, selections, v)
+		},
+		false,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_rated(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Review(ctx, field)
+		},
+	}
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_rated_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_said(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_said(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().Said(ctx, fc.Args["text"].(*string), fc.Args["kinds"].([]model.Kind))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.Found) graphql.Marshaler {
+			return ec.marshalOFound2githubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐFound(ctx, selections, v)
+		},
+		false,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_said(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Found does not have child fields")
+		},
+	}
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_said_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Warehouse_id(ctx context.Context, field graphql.CollectedField, obj *model.Warehouse) (ret graphql.Marshaler) {
@@ -5932,6 +6079,28 @@ func (ec *executionContext) _Size(ctx context.Context, sel ast.SelectionSet, obj
 	return out
 }
 
+var subscriptionImplementors = []string{"Subscription"}
+
+func (ec *executionContext) _Subscription(ctx context.Context, sel ast.SelectionSet) func(ctx context.Context) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, subscriptionImplementors)
+	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{
+		Object: "Subscription",
+	})
+	if len(fields) != 1 {
+		graphql.AddErrorf(ctx, "must subscribe to exactly one stream")
+		return nil
+	}
+
+	switch fields[0].Name {
+	case "rated":
+		return ec._Subscription_rated(ctx, fields[0])
+	case "said":
+		return ec._Subscription_said(ctx, fields[0])
+	default:
+		panic("unknown field " + strconv.Quote(fields[0].Name))
+	}
+}
+
 var warehouseImplementors = []string{"Warehouse"}
 
 func (ec *executionContext) _Warehouse(ctx context.Context, sel ast.SelectionSet, obj *model.Warehouse) graphql.Marshaler {
@@ -6491,6 +6660,16 @@ func (ec *executionContext) marshalNInt2int(ctx context.Context, sel ast.Selecti
 	return res
 }
 
+func (ec *executionContext) unmarshalNKind2githubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐKind(ctx context.Context, v any) (model.Kind, error) {
+	var res model.Kind
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNKind2githubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐKind(ctx context.Context, sel ast.SelectionSet, v model.Kind) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) marshalNMedium2githubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐMedium(ctx context.Context, sel ast.SelectionSet, v model.Medium) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -6943,6 +7122,13 @@ func (ec *executionContext) marshalOFloat2ᚖfloat64(ctx context.Context, sel as
 	return graphql.WrapContextMarshaler(ctx, res)
 }
 
+func (ec *executionContext) marshalOFound2githubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐFound(ctx context.Context, sel ast.SelectionSet, v model.Found) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Found(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOFound2ᚕgithubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐFoundᚄ(ctx context.Context, sel ast.SelectionSet, v []model.Found) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -7013,6 +7199,42 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	_ = ctx
 	res := graphql.MarshalInt(*v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOKind2ᚕgithubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐKindᚄ(ctx context.Context, v any) ([]model.Kind, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.Kind, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNKind2githubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐKind(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOKind2ᚕgithubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐKindᚄ(ctx context.Context, sel ast.SelectionSet, v []model.Kind) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, true, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNKind2githubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐKind(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOKind2ᚖgithubᚗcomᚋtradesageᚋtradesageᚋgraphᚋgraphtestᚋmonolithᚋauditᚋmodelᚐKind(ctx context.Context, v any) (*model.Kind, error) {

@@ -196,6 +196,9 @@ type Size struct {
 	graphtest.Thing `json:"-"`
 }
 
+type Subscription struct {
+}
+
 type Warehouse struct {
 	ID              string   `json:"id"`
 	Place           *Place   `json:"place"`
