@@ -15,6 +15,13 @@ const patience = 10 * time.Millisecond
 // Task is something short to do. It must not panic.
 type Task interface{ Run() }
 
+// Yielding is a Task that calls yield before it waits for something: then another
+// goroutine takes over at once.
+type Yielding interface {
+	Task
+	RunYielding(yield func())
+}
+
 // Crew runs tasks in the order in which they were added, several at a time. Its
 // zero value is ready; idle it holds no goroutine.
 type Crew struct {
@@ -69,7 +76,8 @@ type worker struct {
 }
 
 func (w *worker) run(c *Crew) {
-	late := time.AfterFunc(patience, func() { w.relieve(c) })
+	relieve := func() { w.relieve(c) }
+	late := time.AfterFunc(patience, relieve)
 	defer late.Stop()
 	for {
 		c.mu.Lock()
@@ -88,7 +96,11 @@ func (w *worker) run(c *Crew) {
 		w.busy = true
 		c.mu.Unlock()
 		late.Reset(patience)
-		t.Run()
+		if y, ok := t.(Yielding); ok {
+			y.RunYielding(relieve)
+		} else {
+			t.Run()
+		}
 		late.Stop()
 	}
 }

@@ -100,3 +100,39 @@ func TestTasksThatAddTasks(t *testing.T) {
 	c.Add(again(10_000))
 	await(t, "a chain of tasks", &done)
 }
+
+// yielding waits for the end of all that it counts, and says so before.
+type yielding struct{ begun, all *sync.WaitGroup }
+
+func (y yielding) Run() { panic("it can yield") }
+
+func (y yielding) RunYielding(yield func()) {
+	yield()
+	yield() // again
+	y.begun.Done()
+	y.all.Wait()
+}
+
+func TestAnyNumberOfTasksMayWait(t *testing.T) {
+	t.Parallel()
+	var c crew.Crew
+	var begun, all, after sync.WaitGroup
+	const n = 3000
+	begun.Add(n)
+	all.Add(1)
+	for range n {
+		c.Add(yielding{&begun, &all})
+	}
+	await(t, "the beginning of all", &begun)
+	after.Add(100)
+	for range 100 {
+		c.Add(task(after.Done))
+	}
+	await(t, "what is added while they wait", &after)
+	all.Done()
+	after.Add(100)
+	for range 100 {
+		c.Add(task(after.Done))
+	}
+	await(t, "what is added afterwards", &after)
+}

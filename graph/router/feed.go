@@ -163,7 +163,8 @@ func (f *feeds) join(ctx, first context.Context, key feedKey, on *course, s *str
 		// join it have the same rights.
 		var own context.Context
 		own, source.cancel = context.WithCancel(withBearer(context.WithoutCancel(first), source.bearer))
-		f.running.Go(func() { source.run(own, s.router) })
+		f.running.Add(1)
+		go source.run(own, s.router)
 	}
 	m.feed = source
 	m.busy, m.starting = source.begun, source.begun
@@ -193,14 +194,26 @@ func (f *feed) offer(header string, expires time.Time) {
 	}
 }
 
-// run follows the source until it ends or nobody is left.
+// run follows the source until it ends or nobody is left. It need not last as long.
 func (f *feed) run(ctx context.Context, r *Router) {
+	deliver := func(at context.Context, raw []byte) error {
+		f.deliver(at, raw)
+		return ctx.Err()
+	}
+	if local, ok := f.key.source.(localFetcher); ok {
+		if feeds, ok := local.subgraph.(LocalFeeds); ok {
+			feeds.Follow(ctx, f.key.query, "", []byte(f.key.variables), deliver, func(err error) { f.over(r, err) })
+			return
+		}
+	}
+	f.over(r, f.key.source.follow(ctx, f.key.query, []byte(f.key.variables), func(raw []byte) error { return deliver(ctx, raw) }))
+}
+
+// over is called once at the source's end.
+func (f *feed) over(r *Router, err error) {
+	defer f.of.running.Done()
 	defer r.metrics.feeds.Dec()
 	defer f.cancel()
-	err := f.key.source.follow(ctx, f.key.query, []byte(f.key.variables), func(raw []byte) error {
-		f.deliver(ctx, raw)
-		return ctx.Err()
-	})
 	f.of.mu.Lock()
 	f.close()
 	left := f.members

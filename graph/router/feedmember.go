@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/wundergraph/astjson"
+
+	"github.com/tradesage/tradesage/internal/aside"
 )
 
 // member is a client of a feed. Its events wait in a bounded queue and are shown one
@@ -152,6 +154,7 @@ func (m *member) await(ctx context.Context, e *event) {
 			m.feed.leave(m) // before its last message has been taken
 			return
 		}
+		aside.Yield(ctx)
 		timer := time.NewTimer(left)
 		select {
 		case <-room:

@@ -86,6 +86,15 @@ func (s *subgraph) Subscribe(ctx context.Context, query, _ string, variables []b
 	}
 }
 
+// Follow implements router.LocalFeeds.
+func (s *subgraph) Follow(
+	ctx context.Context, query, name string, variables []byte, deliver func(context.Context, []byte) error, over func(error),
+) {
+	go func() {
+		over(s.Subscribe(ctx, query, name, variables, func(response []byte) error { return deliver(ctx, response) }))
+	}()
+}
+
 func (f *feed) list() []*following {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -55,6 +55,14 @@ type LocalStreams interface {
 	Subscribe(ctx context.Context, query, operationName string, variables []byte, deliver func([]byte) error) error
 }
 
+// LocalFeeds is a LocalStreams that runs subscriptions without a goroutine for each.
+type LocalFeeds interface {
+	// Follow is Subscribe that returns once the subscription has begun, and calls over
+	// at its end, perhaps before it returns, with what Subscribe would return. deliver
+	// calls aside.Yield before it waits long. The caller ends ctx after over.
+	Follow(ctx context.Context, query, operationName string, variables []byte, deliver func(context.Context, []byte) error, over func(error))
+}
+
 // Remote is how a subgraph of another process is reached.
 type Remote struct {
 	// URL is where it answers; the composition's if empty.

@@ -54,7 +54,7 @@ func Channel[T any](ctx context.Context, stream Stream[T], err error) (<-chan *T
 		}
 		return err
 	}
-	p.end = stream.Close
+	p.poll, p.end = polled(stream, out), stream.Close
 	return out, nil
 }
 
@@ -64,7 +64,10 @@ type pumpKey struct{}
 type pump struct {
 	// advance waits for one event; nil where no stream has begun.
 	advance func(context.Context) error
-	end     func()
+	// poll looks for one event and does not wait; nil where the stream cannot say when
+	// to look again.
+	poll func(ctx context.Context, wake func()) (found bool, err error)
+	end  func()
 }
 
 // wait fills in one event. It fails with what ended the stream.
@@ -119,6 +122,11 @@ func (s *Server) subscribe(ctx context.Context, params *graphql.RawParams, maxFi
 	if next == nil {
 		return err
 	}
+	return s.pump(ctx, from, next, deliver)
+}
+
+// pump delivers what happens until the end.
+func (s *Server) pump(ctx context.Context, from *pump, next graphql.ResponseHandler, deliver func(context.Context, []byte) error) (err error) {
 	events := func(f func()) { s.events.Add(task(f)) }
 	for more := true; more; {
 		if err := from.wait(ctx); ctx.Err() != nil {

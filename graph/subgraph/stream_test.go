@@ -64,13 +64,17 @@ func (a *additions) ended(t *testing.T) {
 }
 
 // liveLibrary serves bookAdded from a, signed in only.
-func liveLibrary(a *additions, options subgraph.Options) *subgraph.Server {
+func liveLibrary(a subgraph.Stream[library.Book], options subgraph.Options) *subgraph.Server {
+	return liveLibraryOf(func() subgraph.Stream[library.Book] { return a }, options)
+}
+
+func liveLibraryOf(stream func() subgraph.Stream[library.Book], options subgraph.Options) *subgraph.Server {
 	options.Logger = quiet()
 	config := library.Config{Resolvers: library.Resolvers{Added: func(ctx context.Context) (<-chan *library.Book, error) {
 		if _, err := identity.FromContext(ctx); err != nil {
 			return nil, err
 		}
-		return subgraph.Channel(ctx, a, nil)
+		return subgraph.Channel(ctx, stream(), nil)
 	}}}
 	config.Directives.Authenticated = subgraph.Authenticated
 	return subgraph.New("library", library.NewExecutableSchema(config), options)
@@ -117,40 +121,41 @@ func TestSubscribe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newAdditions()
-			s := liveLibrary(a, subgraph.Options{})
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			if !c.anonymous {
-				ctx = identity.NewContext(ctx, caller)
-			}
 			if c.query == "" {
 				c.query = bookAdded
 			}
-			go func() {
-				for _, h := range c.happens {
-					a.next <- h
+			for way, run := range ways {
+				a := newAdditions()
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				if !c.anonymous {
+					ctx = identity.NewContext(ctx, caller)
 				}
-			}()
-			var got [][]byte
-			if err := s.Subscribe(ctx, c.query, "", []byte(c.variables), func(response []byte) error {
-				got = append(got, bytes.Clone(response))
-				return nil
-			}); err != nil {
-				t.Fatal(err)
-			}
-			if len(got) != len(c.want) {
-				t.Fatalf("%d responses: %s", len(got), got)
-			}
-			for i, want := range c.want {
-				text := got[i]
-				if strings.Contains(string(text), "requestId") {
-					t.Errorf("a request id from nowhere: %s", text)
+				go func() {
+					for _, h := range c.happens {
+						a.next <- h
+					}
+				}()
+				var got [][]byte
+				if err := run(ctx, a, c.query, []byte(c.variables), func(response []byte) error {
+					got = append(got, bytes.Clone(response))
+					return nil
+				}); err != nil {
+					t.Fatalf("%s: %v", way, err)
 				}
-				equalJSON(t, withoutLocations(text), want)
-			}
-			if len(c.happens) > 0 {
-				a.ended(t)
+				if len(got) != len(c.want) {
+					t.Fatalf("%s: %d responses: %s", way, len(got), got)
+				}
+				for i, want := range c.want {
+					text := got[i]
+					if strings.Contains(string(text), "requestId") {
+						t.Errorf("a request id from nowhere: %s", text)
+					}
+					equalJSON(t, withoutLocations(text), want)
+				}
+				if len(c.happens) > 0 {
+					a.ended(t)
+				}
 			}
 		})
 	}
@@ -174,21 +179,22 @@ func TestSubscriptionsEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newAdditions()
-			s := liveLibrary(a, subgraph.Options{})
-			ctx, cancel := context.WithCancel(identity.NewContext(t.Context(), caller))
-			defer cancel()
-			go func() {
-				if c.happens == nil {
-					cancel()
-					return
+			for way, run := range ways {
+				a := newAdditions()
+				ctx, cancel := context.WithCancel(identity.NewContext(t.Context(), caller))
+				defer cancel()
+				go func() {
+					if c.happens == nil {
+						cancel()
+						return
+					}
+					a.next <- c.happens
+				}()
+				if err := run(ctx, a, bookAdded, nil, func([]byte) error { return enough }); !errors.Is(err, c.want) {
+					t.Errorf("%s: ended with %v", way, err)
 				}
-				a.next <- c.happens
-			}()
-			if err := s.Subscribe(ctx, bookAdded, "", nil, func([]byte) error { return enough }); !errors.Is(err, c.want) {
-				t.Errorf("ended with %v", err)
+				a.ended(t)
 			}
-			a.ended(t)
 		})
 	}
 }

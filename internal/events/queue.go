@@ -16,16 +16,13 @@ const (
 
 // queue is what waits in memory for one subscription, which takes it.
 type queue struct {
-	// filled holds a token if there is something to look at.
-	filled chan struct{}
-
 	mu      sync.Mutex
 	entries []entry
 	// lagged is whether the tenant's stream holds what entries does not.
 	lagged bool
+	// wake is called once when there is something to look at; nil if nobody waits.
+	wake func()
 }
-
-func newQueue() queue { return queue{filled: make(chan struct{}, 1)} }
 
 // add queues an entry. It is false where there is no room for it: then the queue is
 // lagging.
@@ -37,29 +34,27 @@ func (q *queue) add(e entry) bool {
 	}
 	full := len(q.entries) >= queueLength
 	if full {
-		q.lagLocked()
+		q.lagged, q.entries = true, nil
 	} else {
 		q.entries = append(q.entries, e)
 	}
-	q.mu.Unlock()
-	q.wake()
+	q.unlockAndWake()
 	return !full
 }
 
 // lag says that the stream holds more than the queue.
 func (q *queue) lag() {
 	q.mu.Lock()
-	q.lagLocked()
-	q.mu.Unlock()
-	q.wake()
+	q.lagged, q.entries = true, nil
+	q.unlockAndWake()
 }
 
-func (q *queue) lagLocked() { q.lagged, q.entries = true, nil }
-
-func (q *queue) wake() {
-	select {
-	case q.filled <- struct{}{}:
-	default: // it is awake
+func (q *queue) unlockAndWake() {
+	wake := q.wake
+	q.wake = nil
+	q.mu.Unlock()
+	if wake != nil {
+		wake()
 	}
 }
 
@@ -73,17 +68,28 @@ func (q *queue) caughtUp() bool {
 	return was
 }
 
-// take returns the oldest entry; it is false where there is none, or lagging.
-func (q *queue) take() (entry, bool) {
+// What take has found.
+const (
+	taken   = iota
+	lagging // the stream has to be read
+	empty   // wake is called when it no longer is
+)
+
+// take returns the oldest entry.
+func (q *queue) take(wake func()) (entry, int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.entries) == 0 {
-		return entry{}, false
+	switch {
+	case q.lagged:
+		return entry{}, lagging
+	case len(q.entries) == 0:
+		q.wake = wake
+		return entry{}, empty
 	}
 	e := q.entries[0]
 	q.entries = slices.Delete(q.entries, 0, 1)
 	if len(q.entries) == 0 && cap(q.entries) > queueKept {
 		q.entries = nil
 	}
-	return e, true
+	return e, taken
 }

@@ -249,11 +249,14 @@ type run struct {
 }
 
 func (r *run) all(ctx context.Context, s *Subscription) (done bool, _ error) {
-	first := true
+	first, next := true, s.Next
+	if r.random.IntN(2) == 0 {
+		next = newPolled(s).Next
+	}
 	for ; r.left > 0 || r.calm.Load(); r.left-- {
 		told := r.side.appended.Load()
 		waiting, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-		d, err := s.Next(waiting)
+		d, err := next(waiting)
 		cancel()
 		if err != nil {
 			if ctx.Err() != nil {

@@ -28,6 +28,8 @@ type Subscription struct {
 	admit  Admit
 
 	queue queue
+	// woken tells Next that there may be something; nil until it waits.
+	woken chan struct{}
 
 	at      position // of the last entry that was looked at
 	pending []entry  // read from the stream, not yet looked at
@@ -62,7 +64,6 @@ func (h *Hub) Subscribe(ctx context.Context, topic Topic, after *string, admit A
 	}
 	s := &Subscription{
 		hub: h, tenant: caller.Tenant.ID(), topic: topic, admit: admit,
-		queue: newQueue(),
 	}
 	// Not a child of ctx, which would remember for as long as it lives that it had one.
 	// Redis's client looks at nothing but the deadline anyway.
@@ -94,21 +95,59 @@ func (s *Subscription) Close() { s.hub.remove(s) }
 // Next waits for the next event that the caller may see. It fails when ctx ends,
 // and with what Admit fails with. While Redis does not answer it waits.
 func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
+	if s.woken == nil {
+		s.woken = make(chan struct{}, 1)
+	}
+	wake := func() {
+		select {
+		case s.woken <- struct{}{}:
+		default:
+		}
+	}
+	// Its goroutine waits here for hours: no deep stack may stay with it.
+	admit := func(ctx context.Context, e *Event) (admitted bool, err error) {
+		aside.Run(func() { admitted, err = s.admit(ctx, e) })
+		return admitted, err
+	}
+	for {
+		d, found, err := s.look(ctx, admit, wake)
+		if found || err != nil {
+			return d, err
+		}
+		select {
+		case <-ctx.Done():
+			return Delivery{}, ctx.Err()
+		case <-s.woken:
+		}
+	}
+}
+
+// Poll is Next for who does not wait: where nothing has happened it is false, and
+// wake is called once, perhaps before Poll returns, when something may have. It does
+// wait for Redis and for Admit, and then yields.
+func (s *Subscription) Poll(ctx context.Context, wake func()) (Delivery, bool, error) {
+	return s.look(ctx, s.admit, wake)
+}
+
+// look returns the next event that admit lets pass; it is false where there is none,
+// and wake will be called.
+func (s *Subscription) look(ctx context.Context, admit Admit, wake func()) (Delivery, bool, error) {
 	if !s.started && !s.missed {
 		s.started = true
-		return s.marker(KindSubscribed), nil
+		return s.marker(KindSubscribed), true, nil
 	}
 	for {
 		if s.missed {
-			return s.gap(ctx)
+			d, err := s.gap(ctx)
+			return d, err == nil, err
 		}
-		e, err := s.next(ctx)
+		e, found, err := s.next(ctx, wake)
 		if errors.Is(err, errMissed) {
 			s.missed = true
 			continue
 		}
-		if err != nil {
-			return Delivery{}, err
+		if err != nil || !found {
+			return Delivery{}, false, err
 		}
 		if !e.at.after(s.at) {
 			continue
@@ -117,31 +156,24 @@ func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
 			s.at = e.at
 			continue
 		}
-		admitted, err := s.ask(ctx, e.event)
+		admitted, err := admit(ctx, e.event)
 		if err != nil {
-			return Delivery{}, err
+			return Delivery{}, false, err
 		}
 		s.at = e.at
 		if admitted {
 			s.hub.metrics.delivered.Inc()
-			return Delivery{e.event, e.at.cursor()}, nil
+			return Delivery{e.event, e.at.cursor()}, true, nil
 		}
 	}
 }
 
-// ask calls admit on a goroutine of its own: the stack that it needs would stay with
-// the one that waits for events, of which there may be thousands.
-func (s *Subscription) ask(ctx context.Context, e *Event) (admitted bool, err error) {
-	aside.Run(func() { admitted, err = s.admit(ctx, e) })
-	return admitted, err
-}
-
 // next returns the next entry from memory, or from the stream where memory does
-// not hold all.
-func (s *Subscription) next(ctx context.Context) (entry, error) {
+// not hold all. It is false where there is none, and wake will be called.
+func (s *Subscription) next(ctx context.Context, wake func()) (entry, bool, error) {
 	for {
 		if err := ctx.Err(); err != nil {
-			return entry{}, err
+			return entry{}, false, err
 		}
 		if s.queue.caughtUp() {
 			s.pending, s.reading = nil, true
@@ -149,20 +181,16 @@ func (s *Subscription) next(ctx context.Context) (entry, error) {
 		if len(s.pending) > 0 {
 			e := s.pending[0]
 			s.pending = s.pending[1:]
-			return e, nil
+			return e, true, nil
 		}
 		if s.reading {
 			if err := s.read(ctx); err != nil {
-				return entry{}, err
+				return entry{}, false, err
 			}
 			continue
 		}
-		if e, ok := s.queue.take(); ok {
-			return e, nil
-		}
-		select {
-		case <-ctx.Done():
-		case <-s.queue.filled:
+		if e, found := s.queue.take(wake); found != lagging {
+			return e, found == taken, nil
 		}
 	}
 }
@@ -170,6 +198,7 @@ func (s *Subscription) next(ctx context.Context) (entry, error) {
 // read fills pending from the stream; it tries again while Redis does not
 // answer.
 func (s *Subscription) read(ctx context.Context) error {
+	aside.Yield(ctx)
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		found, err := s.hub.read(ctx, s.tenant, s.at)
 		if err == nil || errors.Is(err, errMissed) {
@@ -186,6 +215,7 @@ func (s *Subscription) read(ctx context.Context) error {
 
 // gap goes on from the end of the stream, and says so.
 func (s *Subscription) gap(ctx context.Context) (Delivery, error) {
+	aside.Yield(ctx)
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		head, err := s.hub.head(ctx, s.tenant)
 		if err == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/internal/aside"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 )
@@ -69,6 +70,7 @@ type reading struct {
 // unless something has changed since it began.
 func (p *Permissions) together(ctx context.Context, caller *identity.Caller, shared bool) (Set, error) {
 	r := p.join(ctx, caller, shared)
+	aside.Yield(ctx)
 	select {
 	case <-r.done:
 	case <-ctx.Done():

@@ -79,11 +79,25 @@ func (s *EventStream) Next(ctx context.Context) (*SessionEvent, error) {
 	if err != nil {
 		return nil, err
 	}
+	return sessionEventOf(e), nil
+}
+
+// Poll is Next for who does not wait: where nothing has happened it returns nil, and
+// wake is called once, perhaps before Poll returns, when something may have.
+func (s *EventStream) Poll(ctx context.Context, wake func()) (*SessionEvent, error) {
+	e, found, err := s.events.Poll(ctx, wake)
+	if err != nil || !found {
+		return nil, err
+	}
+	return sessionEventOf(e), nil
+}
+
+func sessionEventOf(e events.Delivery) *SessionEvent {
 	out := &SessionEvent{ID: e.ID, Cursor: e.Cursor, At: e.At, Kind: SessionEventKind(e.Kind), SessionID: e.Session}
 	if e.Detail != "" {
 		out.Reason = &e.Detail
 	}
-	return out, nil
+	return out
 }
 
 // Close ends the subscription.

@@ -79,6 +79,20 @@ func (s *EventStream) Next(ctx context.Context) (*TenantEvent, error) {
 	if err != nil {
 		return nil, err
 	}
+	return tenantEventOf(e)
+}
+
+// Poll is Next for who does not wait: where nothing has happened it returns nil, and
+// wake is called once, perhaps before Poll returns, when something may have.
+func (s *EventStream) Poll(ctx context.Context, wake func()) (*TenantEvent, error) {
+	e, found, err := s.events.Poll(ctx, wake)
+	if err != nil || !found {
+		return nil, err
+	}
+	return tenantEventOf(e)
+}
+
+func tenantEventOf(e events.Delivery) (*TenantEvent, error) {
 	out := &TenantEvent{ID: e.ID, Cursor: e.Cursor, At: e.At, Kind: TenantEventKind(e.Kind), ActorID: e.Actor}
 	if e.Target != "" {
 		id, err := uuid.Parse(e.Target)

@@ -63,11 +63,25 @@ func (s *ActivityStream) Next(ctx context.Context) (*ActivityEvent, error) {
 	if err != nil {
 		return nil, err
 	}
+	return activityOf(e), nil
+}
+
+// Poll is Next for who does not wait: where nothing has happened it returns nil, and
+// wake is called once, perhaps before Poll returns, when something may have.
+func (s *ActivityStream) Poll(ctx context.Context, wake func()) (*ActivityEvent, error) {
+	e, found, err := s.events.Poll(ctx, wake)
+	if err != nil || !found {
+		return nil, err
+	}
+	return activityOf(e), nil
+}
+
+func activityOf(e events.Delivery) *ActivityEvent {
 	out := &ActivityEvent{ID: e.ID, Cursor: e.Cursor, At: e.At, Kind: ActivityEventKind(e.Kind), ActorID: e.Actor}
 	if e.Kind != events.KindSubscribed && e.Kind != events.KindGap {
 		out.Kind, out.Action, out.Target = ActivityRecorded, &e.Kind, &e.Target
 	}
-	return out, nil
+	return out
 }
 
 // Close ends the subscription.
