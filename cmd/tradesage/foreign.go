@@ -72,7 +72,7 @@ func (f *foreign) remotes(composition router.Composition) (map[string]router.Rem
 	for name, at := range addresses {
 		out[name] = router.Remote{
 			URL: at, Transport: f.calls, Streams: f.streams, SocketTransport: f.sockets,
-			Sockets: composition.Sockets[name], Timeout: f.config.Upstream.FetchTimeouts[name],
+			Sockets: composition.Sockets[name], PerSocket: f.config.Supergraph.PerSocket, Timeout: f.config.Upstream.FetchTimeouts[name],
 		}
 	}
 	return out, nil

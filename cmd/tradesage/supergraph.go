@@ -23,6 +23,7 @@ type supergraphConfig struct {
 	Cert        string            `name:"subgraph-cert" env:"TRADESAGE_SUBGRAPH_CERT" type:"path" help:"With TRADESAGE_SUPERGRAPH: certificate that is shown to subgraphs which ask for one, PEM with those between it and its authority. This file, its key and TRADESAGE_SUBGRAPH_CA are taken up within a second when they change."`
 	Key         string            `name:"subgraph-key" env:"TRADESAGE_SUBGRAPH_KEY" type:"path" help:"Private key of that certificate, PEM."`
 	Connections int               `name:"subgraph-connections" env:"TRADESAGE_SUBGRAPH_CONNECTIONS" default:"256" help:"With TRADESAGE_SUPERGRAPH: most connections to one host over HTTP/1.1, 1 to 10000; over HTTP/2 one carries many calls."`
+	PerSocket   int               `name:"subgraph-socket-subscriptions" env:"TRADESAGE_SUBGRAPH_SOCKET_SUBSCRIPTIONS" default:"50" help:"With TRADESAGE_SUPERGRAPH: most subscriptions that share a WebSocket to a subgraph, 1 to 1000; only those of one caller ever do. 1 is a socket each."`
 	Plaintext   bool              `name:"subgraph-plaintext" env:"TRADESAGE_SUBGRAPH_PLAINTEXT" help:"With TRADESAGE_SUPERGRAPH: call subgraphs of other machines over http:// too, where the network protects what passes, tokens included."`
 	PublicOnly  bool              `name:"public-only" env:"TRADESAGE_PUBLIC_ONLY" help:"With TRADESAGE_SUPERGRAPH: nobody signs in here, so that no database and no Redis are needed. What the schema keeps for those who are signed in is refused. Tokens are passed on unread to the subgraphs, which check them."`
 }
@@ -42,6 +43,9 @@ func (c supergraphConfig) validate(parts servicesConfig) error {
 	}
 	if c.Connections < 1 || c.Connections > 10_000 {
 		return fmt.Errorf("TRADESAGE_SUBGRAPH_CONNECTIONS: %d is not between 1 and 10000", c.Connections)
+	}
+	if c.PerSocket < 1 || c.PerSocket > 1000 {
+		return fmt.Errorf("TRADESAGE_SUBGRAPH_SOCKET_SUBSCRIPTIONS: %d is not between 1 and 1000", c.PerSocket)
 	}
 	if _, err := c.certificates(slog.New(slog.DiscardHandler)); err != nil {
 		return err

@@ -241,6 +241,7 @@ func TestServeRefusesBadSupergraphs(t *testing.T) {
 		"TRADESAGE_SUBGRAPH_CERT: must be set":                                                            {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_KEY": whole},
 		"TRADESAGE_SUBGRAPH_CERT: certificate ":                                                           {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_CERT": whole, "TRADESAGE_SUBGRAPH_KEY": whole},
 		"TRADESAGE_SUBGRAPH_CERT: needs":                                                                  {"TRADESAGE_SUBGRAPH_CERT": whole, "TRADESAGE_SUBGRAPH_KEY": whole},
+		"TRADESAGE_SUBGRAPH_SOCKET_SUBSCRIPTIONS: 0 is not":                                               {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_SOCKET_SUBSCRIPTIONS": "0"},
 		"TRADESAGE_SUBGRAPH_CONNECTIONS: 0 is not":                                                        {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_SUBGRAPH_CONNECTIONS": "0"},
 		"TRADESAGE_PUBLIC_ONLY: needs":                                                                    {"TRADESAGE_PUBLIC_ONLY": "true"},
 		"TRADESAGE_PUBLIC_ONLY: user of this":                                                             {"TRADESAGE_SUPERGRAPH": whole, "TRADESAGE_PUBLIC_ONLY": "true", "TRADESAGE_SERVICES": "router,user"},

@@ -100,7 +100,7 @@ func (r *generation) reach(name string, way Remote) *remoteFetcher {
 			return known
 		}
 	}
-	return &remoteFetcher{name: name, way: way, log: r.log, streams: &r.streams, resumed: r.metrics.resumed.WithLabelValues(name), upstream: upstream.New(upstream.Options{
+	return &remoteFetcher{name: name, way: way, log: r.log, streams: &r.streams, resumed: r.metrics.resumed.WithLabelValues(name), slow: r.metrics.slow, opened: r.metrics.upstreamSockets.WithLabelValues(name), upstream: upstream.New(upstream.Options{
 		Name: name, Transport: way.Transport, Streams: way.Streams, Timeout: way.Timeout, Policy: r.options.Upstream,
 		Logger: r.log, Metrics: r.upstreams, IsResponse: rawjson.IsResponse,
 	})}

@@ -38,6 +38,8 @@ type metrics struct {
 	fetches       *prometheus.HistogramVec
 	byClient      *prometheus.CounterVec
 	slow          prometheus.Counter
+	// upstreamSockets are those to remote subgraphs.
+	upstreamSockets *prometheus.GaugeVec
 	// The two series of nearly all requests, looked up once.
 	queriesOK, mutationsOK prometheus.Counter
 }
@@ -74,6 +76,9 @@ func newMetrics(o Observing) *metrics {
 	m.resumed = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tradesage_router_subscriptions_resumed_total",
 		Help: "Sources of subscriptions that were asked for again after their subgraph had broken off, by subgraph.",
+	}, []string{"subgraph"})
+	m.upstreamSockets = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "tradesage_subgraph_sockets", Help: "Open WebSockets to subgraphs of other processes; each carries subscriptions of one caller.",
 	}, []string{"subgraph"})
 	m.slow = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "tradesage_router_slow_clients_total",
@@ -126,6 +131,7 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 		registry.Register(m.subscriptions),
 		registry.Register(m.feeds),
 		registry.Register(m.resumed),
+		registry.Register(m.upstreamSockets),
 		registry.Register(m.slow),
 		registry.Register(m.sent),
 		registry.Register(m.dropped),

@@ -28,6 +28,8 @@ type remoteFetcher struct {
 	log      *slog.Logger
 	streams  *Streams
 	resumed  prometheus.Counter
+	slow     prometheus.Counter
+	opened   prometheus.Gauge
 	sockets  sockets
 }
 
@@ -57,7 +59,7 @@ func graphQLRequest(query string, variables []byte) []byte {
 // request is a POST with what the subgraph may know of the client: the token,
 // which it verifies again, and what a record of the request needs.
 func (r *remoteFetcher) request(ctx context.Context, media string, body io.Reader) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.way.URL, body)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.way.URL, body) //nolint:gosec // whom the configuration names, no client
 	if err != nil {
 		return nil, err
 	}

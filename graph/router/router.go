@@ -82,6 +82,9 @@ type Remote struct {
 	// Sockets asks for subscriptions over graphql-transport-ws, where the subgraph
 	// opens a socket of it; server-sent events otherwise.
 	Sockets bool
+	// PerSocket is the most subscriptions that share such a socket: those of callers
+	// whom the subgraph cannot tell apart. 50 if zero, 1 for a socket each.
+	PerSocket int
 	// Timeout bounds the wait for an answer; Options.FetchTimeout if zero.
 	Timeout time.Duration
 }

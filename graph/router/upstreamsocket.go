@@ -1,19 +1,25 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
 
+	"github.com/tradesage/tradesage/graph/multiplex"
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
+	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
 const (
@@ -29,10 +35,16 @@ const (
 // errNoSockets is a subgraph that answers, and opens no socket.
 var errNoSockets = errors.New("the subgraph opens no WebSocket of graphql-transport-ws")
 
-// sockets is how subscriptions of a subgraph go over WebSockets of their own.
+// defaultPerSocket is how many subscriptions of one caller share a socket: no fewer
+// than one client may run on a socket here, and as many as other servers allow.
+const defaultPerSocket = 50
+
+// sockets is how subscriptions of a subgraph go over WebSockets.
 type sockets struct {
-	once   sync.Once
-	client *http.Client
+	once    sync.Once
+	client  *http.Client
+	pooling sync.Once
+	pool    *multiplex.Pool
 	// refusedUntil is when a subgraph that opened none is asked for one again.
 	refusedUntil atomic.Int64
 }
@@ -71,78 +83,107 @@ func (r *remoteFetcher) subscribed(ctx context.Context, query string, variables 
 
 // socketed asks for a subscription over graphql-transport-ws, like streamed.
 func (r *remoteFetcher) socketed(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	conn, err := r.openSocket(ctx)
+	hello, err := r.greeting(ctx)
 	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.CloseNow() }()
-	subscribe := append([]byte(`{"id":"1","type":"subscribe","payload":`), graphQLRequest(query, variables)...)
-	if err := conn.Write(ctx, websocket.MessageText, append(subscribe, '}')); err != nil {
 		return &brokenOff{err}
 	}
-	go func() { // reading ends with it
-		defer cancel()
-		for pause(ctx, socketPing) {
-			within, done := context.WithTimeout(ctx, socketGreeting)
-			err := conn.Ping(within)
-			done()
-			if err != nil {
-				return
-			}
+	var refused error // by deliver, which the socket's own errors must not hide
+	err = r.sockets.shared(r).Subscribe(ctx, hello.key(), graphQLRequest(query, variables), func(ctx context.Context) (*websocket.Conn, error) {
+		return r.openSocket(ctx, hello)
+	}, func(kind multiplex.Kind, payload []byte) error {
+		switch answer := clienterr.Joined(payload, []byte("null")); {
+		case kind == multiplex.Next && !rawjson.IsResponse(payload):
+			refused = &brokenOff{errors.New("an event is no GraphQL response")}
+		case kind == multiplex.Next:
+			refused = deliver(payload)
+		case !rawjson.IsResponse(answer):
+			refused = &brokenOff{errors.New("errors are no list of errors")}
+		default:
+			refused = deliver(answer)
 		}
-	}()
-	for {
-		m, err := receive(ctx, conn)
-		if err != nil {
-			return &brokenOff{err}
-		}
-		switch m.Type {
-		case messageNext:
-			if !rawjson.IsResponse(m.Payload) {
-				return &brokenOff{errors.New("an event is no GraphQL response")}
-			}
-			if err := deliver(m.Payload); err != nil {
-				_ = conn.Close(websocket.StatusNormalClosure, "") // it ends the subscription, too
-				return err
-			}
-		case messageError:
-			answer := clienterr.Joined(m.Payload, []byte("null"))
-			if !rawjson.IsResponse(answer) {
-				return &brokenOff{errors.New("errors are no list of errors")}
-			}
-			return deliver(answer)
-		case messageComplete:
-			return nil
-		case messagePing:
-			if err := conn.Write(ctx, websocket.MessageText, render(messagePong, "", nil)); err != nil {
-				return &brokenOff{err}
-			}
-		}
+		return refused
+	})
+	switch {
+	case refused != nil || err == nil:
+		return refused
+	case errors.Is(err, errNoSockets):
+		return errNoSockets
+	case errors.Is(err, multiplex.ErrSlow):
+		r.slow.Inc()
+		return errSlow
+	default:
+		return &brokenOff{err}
 	}
 }
 
-// openSocket opens a socket and waits for the subgraph's greeting. The error is
-// errNoSockets or a *brokenOff.
-func (r *remoteFetcher) openSocket(ctx context.Context) (*websocket.Conn, error) {
-	within, done := context.WithTimeout(ctx, socketGreeting)
-	defer done()
-	request, err := r.request(within, mediaJSON, http.NoBody)
+// shared returns the sockets of a subgraph.
+func (s *sockets) shared(r *remoteFetcher) *multiplex.Pool {
+	s.pooling.Do(func() {
+		s.pool = multiplex.New(multiplex.Options{
+			PerSocket: cmp.Or(r.way.PerSocket, defaultPerSocket), Queue: r.streams.Queue, SlowWithin: r.streams.SlowWithin,
+			PingEvery: socketPing, PongWithin: socketGreeting, Open: r.opened,
+		})
+	})
+	return s.pool
+}
+
+// greeting is all that a subgraph is told of who opens a socket.
+type greeting struct {
+	header http.Header
+	init   []byte
+}
+
+// greeting is made once, for the key and for what is sent: a token that is renewed
+// meanwhile is in neither.
+func (r *remoteFetcher) greeting(ctx context.Context) (greeting, error) {
+	request, err := r.request(ctx, mediaJSON, http.NoBody)
 	if err != nil {
-		return nil, &brokenOff{err}
+		return greeting{}, err
 	}
 	header := request.Header
 	for _, name := range []string{"Content-Type", "Accept"} {
 		header.Del(name)
 	}
+	var credentials []byte
+	if token := header.Get("Authorization"); token != "" {
+		credentials = rawjson.AppendString([]byte(`{"authorization":`), token)
+		credentials = append(credentials, '}')
+	}
+	return greeting{header, credentials}, nil
+}
+
+// ofRequests are headers that tell requests apart, and not who makes them. On a shared
+// socket they are of the request that has opened it.
+var ofRequests = map[string]bool{http.CanonicalHeaderKey(telemetry.HeaderRequestID): true, "Traceparent": true, "Tracestate": true}
+
+// key is the same for those, and only for those, whom a subgraph cannot tell apart:
+// they alone share a socket.
+func (g greeting) key() string {
+	out := strconv.AppendQuote(nil, string(g.init))
+	for _, name := range slices.Sorted(maps.Keys(g.header)) {
+		if ofRequests[name] {
+			continue
+		}
+		out = strconv.AppendQuote(append(out, '\n'), name)
+		for _, value := range g.header[name] {
+			out = strconv.AppendQuote(append(out, ' '), value)
+		}
+	}
+	return string(out)
+}
+
+// openSocket opens a socket and waits for the subgraph's acknowledgement. The error is
+// errNoSockets where it opens none.
+func (r *remoteFetcher) openSocket(ctx context.Context, hello greeting) (*websocket.Conn, error) {
+	within, done := context.WithTimeout(ctx, socketGreeting)
+	defer done()
 	var conn *websocket.Conn
 	none := false
-	err = r.upstream.Try(within, func() error {
+	err := r.upstream.Try(within, func() error {
 		var response *http.Response
 		var err error
 		conn, response, err = websocket.Dial(within, r.way.URL, &websocket.DialOptions{ //nolint:bodyclose // the socket's, or read already
-			HTTPClient: r.sockets.through(r.way), HTTPHeader: header, Subprotocols: []string{subprotocol},
+			HTTPClient: r.sockets.through(r.way), HTTPHeader: hello.header, Subprotocols: []string{subprotocol},
 		})
 		if err != nil && response != nil && response.StatusCode < http.StatusInternalServerError && response.StatusCode != http.StatusSwitchingProtocols {
 			none = true
@@ -154,18 +195,13 @@ func (r *remoteFetcher) openSocket(ctx context.Context) (*websocket.Conn, error)
 	case none:
 		return nil, errNoSockets
 	case err != nil:
-		return nil, &brokenOff{err}
+		return nil, err
 	case conn.Subprotocol() != subprotocol:
 		_ = conn.CloseNow()
 		return nil, errNoSockets
 	}
 	conn.SetReadLimit(maxRemoteEvent)
-	var credentials []byte
-	if token, _ := bearerFrom(ctx).token(); token != "" {
-		credentials = rawjson.AppendString([]byte(`{"authorization":`), token)
-		credentials = append(credentials, '}')
-	}
-	err = conn.Write(within, websocket.MessageText, render(messageInit, "", credentials))
+	err = conn.Write(within, websocket.MessageText, render(messageInit, "", hello.init))
 	for err == nil {
 		var m message
 		if m, err = receive(within, conn); err != nil {
@@ -181,7 +217,7 @@ func (r *remoteFetcher) openSocket(ctx context.Context) (*websocket.Conn, error)
 		}
 	}
 	_ = conn.CloseNow()
-	return nil, &brokenOff{err}
+	return nil, err
 }
 
 func receive(ctx context.Context, conn *websocket.Conn) (message, error) {
