@@ -34,8 +34,13 @@ type upstreamSocket struct {
 
 func newSocketed(t *testing.T) *socketed {
 	t.Helper()
+	return startSocketed(t, (*httptest.Server).Start)
+}
+
+func startSocketed(t *testing.T, start func(*httptest.Server)) *socketed {
+	t.Helper()
 	s := &socketed{opened: make(chan *upstreamSocket, 4)}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" {
 			out, err := sse.NewWriter(w)
 			if err != nil {
@@ -59,6 +64,7 @@ func newSocketed(t *testing.T) *socketed {
 		<-socket.over
 		_ = conn.CloseNow()
 	}))
+	start(server)
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return s
