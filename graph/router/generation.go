@@ -12,6 +12,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/graph/router/internal/supergraph"
+	"github.com/tradesage/tradesage/graph/router/internal/valid"
 	"github.com/tradesage/tradesage/graph/upstream"
 )
 
@@ -20,7 +21,10 @@ import (
 // request works with the generation that it found; what it has begun ends with it.
 type generation struct {
 	*Router
-	graph   *supergraph.Graph
+	graph *supergraph.Graph
+	// valid has the rules for whole documents; nil where the client schema is not
+	// complete: then the engine's rules are all.
+	valid   *valid.Rules
 	cache   *otter.Cache[planKey, *entry]
 	tools   sync.Pool // of *toolkit
 	sources map[string]fetcher
@@ -45,6 +49,10 @@ func (r *Router) newGeneration(ctx context.Context, config []byte, remote map[st
 		return nil, fmt.Errorf("supergraph config: %w", err)
 	}
 	g := &generation{Router: r, graph: graph}
+	sdl, _ := graph.Published()
+	if g.valid, err = valid.Load(sdl); err != nil {
+		r.log.WarnContext(ctx, "the schema of clients is not complete: of documents, operations that are not chosen are not validated", "error", err)
+	}
 	g.tools.New = func() any { return newToolkit() }
 	if g.cache, err = newPlanCache(r.options.CacheSize); err != nil {
 		return nil, fmt.Errorf("plan cache: %w", err)

@@ -206,6 +206,11 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	defer r.tools.Put(tools)
 	var report operationreport.Report
 	doc := &d.AST
+	if r.valid != nil && key.refused == "" {
+		if err := r.valid.Check(d.Text, r.options.Introspection); err != nil {
+			return nil, err
+		}
+	}
 	if err := document.CheckMerging(r.graph.Client, doc, d.Operation); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func TestVariables(t *testing.T) {
 
 func TestLiteralsWithVariablesReachTheSubgraphWhole(t *testing.T) {
 	t.Parallel()
-	const text = `query($n: String, $t: [String!], $f: UserFilter) {
+	const text = `query($n: String!, $t: [String!], $f: UserFilter) {
 		search(filter: {name: $n, tags: $t, nested: {tags: ["x", $n], nested: $f}}) { id } }`
 	for variables, want := range map[string]object{
 		`{"n":"a","t":["b","c"],"f":{"tags":"d"}}`: {"name": "a", "tags": list("b", "c"),

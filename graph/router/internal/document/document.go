@@ -18,6 +18,8 @@ import (
 // Document is a client's text, parsed and within the limits.
 type Document struct {
 	AST ast.Document
+	// Text is the client's, with escaped characters as themselves.
+	Text string
 	// Operation is the reference of the chosen operation, and Name its name, which
 	// is empty for an anonymous one.
 	Operation int
@@ -56,7 +58,7 @@ func Parse(text, name string, limits *Limits) (*Document, error) {
 	if report.HasErrors() {
 		return nil, clienterr.FromReport(report)
 	}
-	d := &Document{AST: parsed}
+	d := &Document{AST: parsed, Text: text}
 	ref, err := d.chooseOperation(name)
 	if err != nil {
 		return nil, err

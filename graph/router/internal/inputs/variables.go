@@ -3,10 +3,8 @@
 package inputs
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/wundergraph/astjson"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/ast"
@@ -203,7 +201,7 @@ func (v *Variables) Bind(
 			definitions = v.without(voided)
 		}
 		if err := check.ValidateWithRemap(definitions, types.schema, out, v.Remap); err != nil {
-			return nil, v.invalid(err)
+			return nil, v.invalid(types, check, client, err)
 		}
 	}
 	value, err := astjson.ParseBytes(out)
@@ -228,18 +226,4 @@ func (d *declaredVariable) render(
 		return out, false, err
 	}
 	return out, true, nil
-}
-
-func (v *Variables) invalid(err error) error {
-	var invalid *variablesvalidation.InvalidVariableError
-	if !errors.As(err, &invalid) {
-		return fault.InvalidInput("variables", "the variables do not fit the operation").Because(err)
-	}
-	field := "variables"
-	if _, rest, ok := strings.Cut(invalid.Message, `"$`); ok {
-		if name, _, ok := strings.Cut(rest, `"`); ok && v.declared.find(name) != nil {
-			field += "." + name
-		}
-	}
-	return fault.InvalidInput(field, invalid.Message)
 }
