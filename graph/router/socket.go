@@ -282,6 +282,9 @@ func (s *socket) write(text []byte) error {
 // session.
 func (s *socket) authenticate(header string) error {
 	if s.router.options.Authenticate == nil {
+		if header != "" && s.router.passesTokens() { // unread, to the subgraphs that check it
+			s.pass(header)
+		}
 		return nil
 	}
 	caller, err := s.router.options.Authenticate(s.origin.request(s.ctx, header))
@@ -295,8 +298,7 @@ func (s *socket) authenticate(header string) error {
 		return fault.Forbidden("a connection keeps its session; connect again to change it")
 	}
 	s.caller.Store(caller)
-	if s.router.passesTokens() && !s.bearer.CompareAndSwap(nil, newBearer(header)) {
-		s.bearer.Load().replace(header)
+	if s.router.passesTokens() && !s.pass(header) {
 		s.mu.Lock()
 		for _, op := range s.operations {
 			if running := op.stream.Load(); running != nil && running.feed.Load() != nil {
@@ -307,6 +309,15 @@ func (s *socket) authenticate(header string) error {
 	}
 	s.expireWith(caller)
 	return nil
+}
+
+// pass keeps a token for subgraphs of other processes; true for the first one.
+func (s *socket) pass(header string) bool {
+	if s.bearer.CompareAndSwap(nil, newBearer(header)) {
+		return true
+	}
+	s.bearer.Load().replace(header)
+	return false
 }
 
 // expireWith closes the socket a while after the token's end.
