@@ -198,10 +198,10 @@ func retry(reads []*read, err error) []*read {
 	return reads
 }
 
-// isRefusal is whether PostgreSQL itself answered with err.
+// isRefusal is whether PostgreSQL itself answered with err, and the connection lives.
 func isRefusal(err error) bool {
 	var refusal *pgconn.PgError
-	return errors.As(err, &refusal)
+	return errors.As(err, &refusal) && refusal.SeverityUnlocalized == "ERROR"
 }
 
 // stale is whether a prepared statement is no longer of use: its columns have

@@ -194,6 +194,49 @@ func TestReadsSurviveTheirConnection(t *testing.T) {
 	}
 }
 
+// PostgreSQL says so when it ends a connection; a read that was under way then is sent
+// again.
+func TestReadsSurviveTheEndOfTheirConnection(t *testing.T) {
+	t.Parallel()
+	env := dbtest.New(t)
+	store := narrow(t, env).Store(db.ServiceUser)
+	tenant := env.Tenant(t)
+	var pid int
+	if err := db.ReadRow(t.Context(), store, tenant, readOwn).Scan(&pid); err != nil {
+		t.Fatal(err)
+	}
+	group, ctx := errgroup.WithContext(t.Context())
+	group.Go(func() error {
+		var slept string
+		return db.ReadRow(ctx, store, tenant, readSleep, 1).Scan(&slept)
+	})
+	admin, ended := env.Connect(t, "postgres"), false
+	until(t, func() bool {
+		err := admin.QueryRow(t.Context(), "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", pid).Scan(&ended)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ended
+	})
+	if err := group.Wait(); err != nil {
+		t.Errorf("after the end of its connection: %v", err)
+	}
+}
+
+// until waits for something that comes soon.
+func until(t *testing.T, it func() bool) {
+	t.Helper()
+	deadline, tick := time.After(30*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for !it() {
+		select {
+		case <-deadline:
+			t.Fatal("it does not come")
+		case <-tick.C:
+		}
+	}
+}
+
 // A statement that was prepared for columns of another type is prepared anew.
 func TestReadsSurviveAChangeOfTheirTable(t *testing.T) {
 	t.Parallel()
