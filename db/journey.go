@@ -34,7 +34,8 @@ func (s *served) prepare(ctx context.Context, conn *pgx.Conn, sql *constant, v v
 	if p, ok := s.prepared[key]; ok {
 		return p, nil
 	}
-	description, err := conn.PgConn().Prepare(ctx, "read_"+strconv.Itoa(len(s.prepared)), sql.texts[v], nil)
+	s.names++ // a name is never used again: a failure may leave it taken
+	description, err := conn.PgConn().Prepare(ctx, "read_"+strconv.Itoa(s.names), sql.texts[v], nil)
 	if err != nil {
 		return nil, err
 	}
@@ -52,13 +53,27 @@ func (s *served) prepare(ctx context.Context, conn *pgx.Conn, sql *constant, v v
 	return p, nil
 }
 
+// servedBy is what keepServed gave a connection.
+func servedBy(conn *pgx.Conn) *served { return conn.PgConn().CustomData()[servedKey].(*served) }
+
+// forget lets a read's statement be prepared anew.
+func (s *served) forget(ctx context.Context, conn *pgx.Conn, r *read) error {
+	key := preparedKey{r.sql, s.variant(r.role)}
+	p, ok := s.prepared[key]
+	if !ok {
+		return nil // another read of it was here
+	}
+	delete(s.prepared, key)
+	return conn.PgConn().Deallocate(ctx, p.description.Name)
+}
+
 // exchange sends the reads in one pipeline and ends them. It returns those that are to go
 // over another connection, and whether this one may be used again.
 //
 // One whose connection fails is sent once more: the connection may have been dead for
-// long. So is one whose role the connection may not take (see scope.switching), and
-// one whose statement was prepared for another schema than it has now. No read is
-// answered before its own Sync is.
+// long. So is one whose role the connection may not take (see scope.switching). One
+// whose statement was prepared for another schema than it has now is sent again on the
+// same connection, since each has its own. No read is answered before its own Sync is.
 func exchange(ctx context.Context, conn *pgx.Conn, reads []*read) (unread []*read, sound bool) {
 	sent, pipeline, err := queue(ctx, conn, reads)
 	if err == nil {
@@ -67,26 +82,34 @@ func exchange(ctx context.Context, conn *pgx.Conn, reads []*read) (unread []*rea
 	if err != nil {
 		return retry(sent, err), false
 	}
-	sound = true
+	var renewed []*read
 	for i, r := range sent {
 		synced, err := r.receive(pipeline)
 		switch {
 		case !synced:
-			return append(unread, retry(sent[i:], err)...), false
-		case stale(err):
-			sound = false
-			unread = append(unread, retry(sent[i:i+1], err)...)
+			return append(renewed, retry(sent[i:], err)...), false
+		case stale(err) && !r.renewed:
+			r.renewed = true
+			renewed = append(renewed, r)
 		default:
 			r.end(err)
 		}
 	}
-	return unread, pipeline.Close() == nil && sound
+	if err := pipeline.Close(); err != nil || len(renewed) == 0 {
+		return renewed, err == nil
+	}
+	for _, r := range renewed {
+		if err := servedBy(conn).forget(ctx, conn, r); err != nil {
+			return renewed, false
+		}
+	}
+	return exchange(ctx, conn, renewed)
 }
 
 // queue puts reads into a new pipeline of the connection. It ends those that cannot be
 // sent for what they are, and returns the others.
 func queue(ctx context.Context, conn *pgx.Conn, reads []*read) ([]*read, *pgconn.Pipeline, error) {
-	served := conn.PgConn().CustomData()[servedKey].(*served) // keepServed gave it one
+	served := servedBy(conn)
 	enter, err := served.prepare(ctx, conn, enterRead, 0)
 	if err != nil {
 		return reads, nil, err

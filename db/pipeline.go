@@ -47,8 +47,8 @@ type read struct {
 	role, tenant string
 	sql          *constant
 	args         []any
-	// again is set on the second try.
-	again bool
+	// again is set on the second try, renewed once its statement was prepared anew.
+	again, renewed bool
 
 	// Of the pipeline, under its lock: the journey that has the read, nil while it
 	// waits, and whether its caller has left.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
@@ -25,6 +26,7 @@ const (
 	// readAndLock is written so that nobody takes it for what it is.
 	readAndLock = "-- name: Lock :one\nSELECT display_name FROM users WHERE id = $1\n\tFOR\tUPDATE\n"
 	readDivide  = "-- name: Divide :one\nSELECT 1 / $1::int\n"
+	readSlowly  = "-- name: Slowly :one\nSELECT pg_backend_pid(), display_name, pg_sleep(0.1)::text FROM users WHERE id = $1\n"
 	readSleep   = "-- name: Sleep :one\nSELECT pg_sleep($1)::text\n"
 	readText    = "-- name: Text :one\nSELECT $1::text, NULL::text, ''::text, repeat($1::text, 1000)\n"
 	readMany    = "-- name: Many :one\nSELECT n FROM generate_series(1, $1::int) n\n"
@@ -237,25 +239,58 @@ func until(t *testing.T, it func() bool) {
 	}
 }
 
-// A statement that was prepared for columns of another type is prepared anew.
+// A statement that was prepared for columns of another type is prepared anew, on each
+// connection.
 func TestReadsSurviveAChangeOfTheirTable(t *testing.T) {
 	t.Parallel()
 	env := dbtest.NewDatabase(t)
-	store := narrow(t, env).Store(db.ServiceUser)
-	tenant := env.Tenant(t)
+	const conns = 3
+	d, err := db.Open(db.Config{URL: env.URL, Secret: dbtest.Secret, ConnsPerShard: conns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	store, tenant := d.Store(db.ServiceUser), env.Tenant(t)
 	if err := upsert(t.Context(), store.Tenant(tenant), canary(tenant)); err != nil {
 		t.Fatal(err)
 	}
-	if err := whoIs(t.Context(), store, tenant); err != nil {
-		t.Fatal(err)
-	}
+	before := map[int]bool{}
+	until(t, func() bool {
+		connections(t, store, tenant, conns, before)
+		return len(before) == conns
+	})
 	for _, schema := range []string{"tenant_shape", locate(t, env, tenant).schema} {
 		if _, err := env.Connect(t, "postgres").Exec(t.Context(), "ALTER TABLE "+schema+".users ALTER COLUMN display_name TYPE varchar(200)"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := whoIs(t.Context(), store, tenant); err != nil {
-		t.Errorf("after the change: %v", err)
+	after := map[int]bool{}
+	connections(t, store, tenant, 1, after)
+	until(t, func() bool {
+		connections(t, store, tenant, conns, after)
+		return len(after) == conns
+	})
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("the change cost connections: %s", diff)
+	}
+}
+
+// connections notes who answers so many slow reads at once.
+func connections(t *testing.T, store *db.Store, tenant db.Tenant, reads int, seen map[int]bool) {
+	t.Helper()
+	var group errgroup.Group
+	pids := make([]int, reads)
+	for i := range pids {
+		group.Go(func() error {
+			var name, slept string
+			return db.ReadRow(t.Context(), store, tenant, readSlowly, tenant.ID()).Scan(&pids[i], &name, &slept)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range pids {
+		seen[pid] = true
 	}
 }
 

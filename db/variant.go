@@ -70,8 +70,10 @@ type served struct {
 	schemas [variants]string
 	at      [variants]uint64
 	clock   uint64
-	// prepared are the reads that travelled over the connection.
+	// prepared are the reads that travelled over the connection, names the names
+	// that they have had.
 	prepared map[preparedKey]*prepared
+	names    int
 }
 
 // servedKey is where a connection keeps it.
