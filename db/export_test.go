@@ -48,3 +48,15 @@ func StuckConnection(t *testing.T, d *DB, tenant Tenant) {
 func ReadRow(ctx context.Context, s *Store, tenant Tenant, sql string, args ...any) pgx.Row {
 	return s.Tenant(tenant).scope.QueryRow(ctx, sql, args...)
 }
+
+// Waiting is how many reads wait for a connection of the tenant's login.
+func Waiting(t *testing.T, d *DB, tenant Tenant) int {
+	t.Helper()
+	pool, err := d.shardPool(tenant.shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.reads.mu.Lock()
+	defer pool.reads.mu.Unlock()
+	return len(pool.reads.waiting)
+}

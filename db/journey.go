@@ -84,6 +84,9 @@ func exchange(ctx context.Context, conn *pgx.Conn, reads []*read) (unread []*rea
 	}
 	var renewed []*read
 	for i, r := range sent {
+		if r.journey.awaited.Load() == 0 { // the callers of these have left, those of the others have their answers
+			r.journey.cancel()
+		}
 		synced, err := r.receive(pipeline)
 		switch {
 		case !synced:

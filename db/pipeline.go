@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -205,6 +206,33 @@ func (p *pipeline) travel(conn *pgxpool.Conn) {
 	}
 	if len(unread) > 0 {
 		p.putBack(unread)
+	}
+	if !sound && ctx.Err() != nil {
+		stop(conn.Conn().PgConn())
+	}
+}
+
+// stopEvery is how often PostgreSQL is asked to give up a statement of a journey that
+// was cut short.
+const stopEvery = 50 * time.Millisecond
+
+// stop waits until PostgreSQL has given up what it has of a journey that was cut short.
+// pgconn asks it once, which ends one statement: the next of the pipeline would begin,
+// and the connection's place in the pool is free only when all have ended.
+func stop(conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+	defer cancel()
+	tick := time.NewTicker(stopEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-conn.CleanupDone():
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_ = conn.CancelRequest(ctx) // the next tick tries again
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tradesage/tradesage/db"
+	"github.com/tradesage/tradesage/db/tenantdb"
 	"github.com/tradesage/tradesage/internal/dbtest"
 )
 
@@ -237,6 +238,63 @@ func until(t *testing.T, it func() bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+// Reads whose callers have left keep their connection no longer than somebody waits
+// for another read of the journey, however many follow the one that runs.
+func TestWhoWaitsNoMoreKeepsNoConnection(t *testing.T) {
+	t.Parallel()
+	env := dbtest.New(t)
+	for name, stays := range map[string]bool{"one stays": true, "all leave": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := narrow(t, env)
+			store, tenant := d.Store(db.ServiceUser), env.Tenant(t)
+			if err := upsert(t.Context(), store.Tenant(tenant), canary(tenant)); err != nil {
+				t.Fatal(err)
+			}
+			leaving, leave := context.WithCancel(t.Context())
+			defer leave()
+			first := leaving
+			if stays {
+				first = t.Context()
+			}
+			var group errgroup.Group
+			waiting := func(want int) { until(t, func() bool { return db.Waiting(t, d, tenant) == want }) }
+			err := store.Tenant(tenant).Tx(t.Context(), func(*tenantdb.Queries) error { // it has the only connection
+				group.Go(func() error { return sleep(first, store, tenant, 1, stays) })
+				waiting(1)
+				group.Go(func() error { return sleep(leaving, store, tenant, 600, false) })
+				waiting(2)
+				group.Go(func() error { return sleep(leaving, store, tenant, 600, false) })
+				waiting(3)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			waiting(0)
+			leave()
+			if err := group.Wait(); err != nil {
+				t.Error(err)
+			}
+			next, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if err := whoIs(next, store, tenant); err != nil {
+				t.Errorf("the next read: %v", err)
+			}
+		})
+	}
+}
+
+// sleep reads slowly, and fails unless its caller stays or leaves as wanted.
+func sleep(ctx context.Context, store *db.Store, tenant db.Tenant, seconds int, stays bool) error {
+	var slept string
+	err := db.ReadRow(ctx, store, tenant, readSleep, seconds).Scan(&slept)
+	if !stays && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // A statement that was prepared for columns of another type is prepared anew, on each
