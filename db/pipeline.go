@@ -28,8 +28,8 @@ type pipeline struct {
 	// waiting are the reads that no connection has taken, oldest first.
 	waiting []*read
 	// carriers are the goroutines that carry reads, one connection each, at most as
-	// many as the pool has connections.
-	carriers, conns int
+	// many as the pool has connections. Those that had one at last are able.
+	carriers, able, conns int
 }
 
 // maxTogether bounds the reads of one journey: the first waits for none of them, the
@@ -126,14 +126,44 @@ func (p *pipeline) leave(r *read) {
 // carry carries reads until none waits. It gives its connection back after each
 // journey: transactions wait for one too, and the pool serves in turn.
 func (p *pipeline) carry() {
-	for p.wanted() {
+	able := false
+	for p.wanted(able) {
 		conn, err := p.pool.Acquire(context.Background()) // ends with a connection, the pool, or the failure to connect
 		if err != nil {
+			if p.leaveToOthers(able) {
+				return
+			}
+			able = false
 			p.refuse(err)
 			continue
 		}
+		if !able {
+			able = true
+			p.enable()
+		}
 		p.travel(conn)
 	}
+}
+
+func (p *pipeline) enable() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.able++
+}
+
+// leaveToOthers ends a carrier that got no connection, if another one has what waits
+// to carry and had one.
+func (p *pipeline) leaveToOthers(able bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if able {
+		p.able--
+	}
+	if p.able == 0 {
+		return false
+	}
+	p.carriers--
+	return true
 }
 
 // refuse ends every read that waits: each waits for the same.
@@ -151,13 +181,16 @@ func (p *pipeline) refuse(err error) {
 }
 
 // wanted is whether a read waits; the carrier that asks has ended if none does.
-func (p *pipeline) wanted() bool {
+func (p *pipeline) wanted(able bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.waiting) > 0 {
 		return true
 	}
 	p.carriers--
+	if able {
+		p.able--
+	}
 	return false
 }
 
