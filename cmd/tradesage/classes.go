@@ -10,6 +10,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/internal/identity"
@@ -75,7 +76,11 @@ func parseLimits(text []byte) (limitsFile, error) {
 	var file limitsFile
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&file); err != nil {
+	var other *json.UnmarshalTypeError
+	if err := decoder.Decode(&file); errors.As(err, &other) {
+		// The structs are ours, the field is the file's.
+		return file, fmt.Errorf("%s: a JSON %s is not what belongs there", strings.ReplaceAll(other.Field, "bounds.", ""), other.Value)
+	} else if err != nil {
 		return file, err
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {

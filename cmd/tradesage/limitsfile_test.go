@@ -58,7 +58,7 @@ func TestTheLimitsFileIsFollowed(t *testing.T) {
 	}
 
 	// What is wrong is refused whole, and told of; the old limits stay.
-	for i, wrong := range []string{`{"plans": [{"name": "standard", "maxCost": 900}, {"name": "Bad"}]}`, `{"plans": [`, `{"plans": []} {}`} {
+	for i, wrong := range []string{`{"plans": [{"name": "standard", "maxCost": 900}, {"name": "Bad"}]}`, `{"plans": [`, `{"plans": []} {}`, `{"plans": [{"name": "standard", "maxCost": "900"}]}`} {
 		writeFile(t, file, []byte(wrong))
 		await("a refusal", func() bool {
 			_, metrics := p.get(t, p.ops+"/metrics")
@@ -75,7 +75,7 @@ func TestTheLimitsFileIsFollowed(t *testing.T) {
 	if status, text := p.get(t, p.url+"/readyz"); status != http.StatusOK || !strings.Contains(text, `"limits":{"ok":false,"needed":false,"missing":["the file is refused`) {
 		t.Errorf("%d %s", status, text)
 	}
-	for _, want := range []string{`msg="the limits file is refused, the former limits stay in force"`, `plan \"Bad\": needs a name`, "more than one JSON value"} {
+	for _, want := range []string{`msg="the limits file is refused, the former limits stay in force"`, `plan \"Bad\": needs a name`, "more than one JSON value", "plans.maxCost: a JSON string is not what belongs there"} {
 		if !strings.Contains(p.text(), want) {
 			t.Errorf("the log does not tell %s", want)
 		}
