@@ -18,7 +18,7 @@ func measureFleet(ctx context.Context, o options, s *stack) ([]figure, error) {
 		return nil, err
 	}
 	tenants := pick(o, 1000, 20)
-	if err := s.stockTenants(ctx, tenants); err != nil {
+	if err := s.stockTenants(ctx, 0, tenants); err != nil {
 		return nil, err
 	}
 	idle, _, err := s.timeMigration(ctx, migrations.Tenant)

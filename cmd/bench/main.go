@@ -46,17 +46,20 @@ type benchmark struct {
 	name string
 	// stack says that it needs databases and a running tradesage.
 	stack bool
+	// asked says that it takes so long that it runs only where it is named.
+	asked bool
 	run   func(ctx context.Context, o options, s *stack) ([]figure, error)
 }
 
 var benchmarks = []benchmark{
-	{"router", false, measureRouter},
-	{"me", true, measureMe},
-	{"fairness", true, measureFairness},
-	{"login", true, measureLogin},
-	{"tenants", true, measureTenants},
-	{"live", true, measureLive},
-	{"fleet", true, measureFleet},
+	{name: "router", run: measureRouter},
+	{name: "me", stack: true, run: measureMe},
+	{name: "fairness", stack: true, run: measureFairness},
+	{name: "login", stack: true, run: measureLogin},
+	{name: "tenants", stack: true, run: measureTenants},
+	{name: "live", stack: true, run: measureLive},
+	{name: "fleet", stack: true, run: measureFleet},
+	{name: scaleName, stack: true, asked: true, run: measureScale},
 }
 
 func main() {
@@ -71,7 +74,7 @@ func main() {
 	flag.StringVar(&o.compare, "compare", "", "print the changes since an earlier `FILE` and flag regressions over 10 %")
 	flag.StringVar(&o.profiles, "profiles", "", "write the server's profiles of heap and goroutines, with all subscribers of live connected, to `FOLDER`")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] [NAME…]\n\nNAME is one of %s; all without one.\n\n", strings.Join(benchmarkNames(), ", "))
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] [NAME…]\n\nNAME is one of %s; all without one, but for %s, which takes long.\n\n", strings.Join(benchmarkNames(), ", "), scaleName)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -116,7 +119,7 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}()
 	for _, b := range benchmarks {
-		if len(o.names) > 0 && !slices.Contains(o.names, b.name) {
+		if len(o.names) > 0 && !slices.Contains(o.names, b.name) || len(o.names) == 0 && b.asked {
 			continue
 		}
 		if b.stack && s == nil {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,8 +33,10 @@ type stack struct {
 	services *backing.Services
 	// secret and master are random keys, as base64.
 	secret, master string
-	seeded         seeded
-	server         *server
+	// shards are how many logins share the tenants.
+	shards int
+	seeded seeded
+	server *server
 }
 
 const (
@@ -45,7 +48,10 @@ const (
 // openStack starts the databases, migrates, seeds and builds; the server starts
 // with the first benchmark that asks for it.
 func openStack(ctx context.Context, o options) (_ *stack, err error) {
-	s := &stack{options: o, secret: randomKey(), master: randomKey()}
+	s := &stack{options: o, secret: randomKey(), master: randomKey(), shards: stackShards}
+	if slices.Contains(o.names, scaleName) {
+		s.shards = scaleShards
+	}
 	defer func() {
 		if err != nil {
 			_ = s.close()
@@ -83,7 +89,7 @@ func (s *stack) databaseSecret() []byte {
 
 // migrate runs the migrations; o may replace the sets.
 func (s *stack) migrate(ctx context.Context, o db.MigrateOptions) (db.MigrateReport, error) {
-	o.URL, o.Secret, o.Shards, o.Logger = s.databaseURL(), s.databaseSecret(), stackShards, slog.New(slog.DiscardHandler)
+	o.URL, o.Secret, o.Shards, o.Logger = s.databaseURL(), s.databaseSecret(), s.shards, slog.New(slog.DiscardHandler)
 	o.OwnerSecret = append([]byte("owner "), o.Secret...)
 	if s.seeded.tenants == nil {
 		o.AdminURL = s.services.PostgresURL("postgres", s.services.SuperuserPassword(), database)

@@ -101,9 +101,9 @@ func (s *stack) stockBlanks(ctx context.Context, blanks int) error {
 	return err
 }
 
-// stockTenants makes tenants until there are at least so many of them.
-func (s *stack) stockTenants(ctx context.Context, wanted int) error {
-	if err := s.stockBlanks(ctx, wanted); err != nil {
+// stockTenants makes the tenants of the fleet from a number up to before another.
+func (s *stack) stockTenants(ctx context.Context, from, to int) error {
+	if err := s.stockBlanks(ctx, to-from); err != nil {
 		return err
 	}
 	pools, err := db.Open(db.Config{URL: s.databaseURL(), Secret: s.databaseSecret()})
@@ -117,7 +117,7 @@ func (s *stack) stockTenants(ctx context.Context, wanted int) error {
 	}
 	var group errgroup.Group
 	group.SetLimit(4)
-	for n := range wanted {
+	for n := from; n < to; n++ {
 		group.Go(func() error {
 			_, err := tenants.EnsureTenant(ctx, fmt.Sprintf("fleet-%05d", n), fmt.Sprintf("Fleet %d", n))
 			return err
