@@ -30,7 +30,9 @@ type options struct {
 	compare string
 	// profiles is a folder for the server's profiles.
 	profiles string
-	names    []string
+	// cosmo is Cosmo Router's program.
+	cosmo string
+	names []string
 }
 
 // pick returns the size of the full run or of the quick one.
@@ -46,7 +48,7 @@ type benchmark struct {
 	name string
 	// stack says that it needs databases and a running tradesage.
 	stack bool
-	// asked says that it takes so long that it runs only where it is named.
+	// asked says that it runs only where it is named.
 	asked bool
 	run   func(ctx context.Context, o options, s *stack) ([]figure, error)
 }
@@ -59,6 +61,7 @@ var benchmarks = []benchmark{
 	{name: "tenants", stack: true, run: measureTenants},
 	{name: "live", stack: true, run: measureLive},
 	{name: "fleet", stack: true, run: measureFleet},
+	{name: cosmoName, asked: true, run: measureCosmo},
 	{name: scaleName, stack: true, asked: true, run: measureScale},
 }
 
@@ -73,8 +76,9 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "write the figures to `FILE`")
 	flag.StringVar(&o.compare, "compare", "", "print the changes since an earlier `FILE` and flag regressions over 10 %")
 	flag.StringVar(&o.profiles, "profiles", "", "write the server's profiles of heap and goroutines, with all subscribers of live connected, to `FOLDER`")
+	flag.StringVar(&o.cosmo, "cosmo", "", "compare with Cosmo Router, whose program is `FILE`, in the benchmark cosmo")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] [NAME…]\n\nNAME is one of %s; all without one, but for %s, which takes long.\n\n", strings.Join(benchmarkNames(), ", "), scaleName)
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] [NAME…]\n\nNAME is one of %s; all without one, but for %s and %s.\n\n", strings.Join(benchmarkNames(), ", "), cosmoName, scaleName)
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -54,16 +54,22 @@ var operations = []struct {
 // variants are the two sides: what is measured, and what it is measured against.
 var variants = []string{"monolith", "router"}
 
+// subgraphsVariant serves the three subgraphs, each under its name.
+const subgraphsVariant = "subgraphs"
+
 func variant(ctx context.Context, name string) (http.Handler, error) {
-	if name == "router" {
+	switch name {
+	case "router":
 		return graph.Router(ctx)
+	case subgraphsVariant:
+		return graph.Subgraphs(), nil
 	}
 	return graph.Monolith(), nil
 }
 
 // runServeGraph serves a variant until its input ends.
 func runServeGraph(args []string) error {
-	if len(args) != 1 || !slices.Contains(variants, args[0]) {
+	if len(args) != 1 || args[0] != subgraphsVariant && !slices.Contains(variants, args[0]) {
 		return fmt.Errorf("%s needs one of %s", serveGraph, strings.Join(variants, ", "))
 	}
 	debug.SetGCPercent(gcPercent)
@@ -76,7 +82,7 @@ func runServeGraph(args []string) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", h)
+	mux.Handle("/", h)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the parent

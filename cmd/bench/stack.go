@@ -63,10 +63,8 @@ func openStack(ctx context.Context, o options) (_ *stack, err error) {
 	if err := os.Chmod(s.dir, 0o755); err != nil { //nolint:gosec // PostgreSQL's user goes through it
 		return nil, err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.program(), "./cmd/tradesage") //nolint:gosec // our own program
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build of tradesage, from the repository's root: %w", err)
+	if err := buildProgram(ctx, s.program()); err != nil {
+		return nil, err
 	}
 	if s.services, err = backing.Start(ctx, backing.Options{Dir: filepath.Join(s.dir, "data"), Postgres: true, Redis: true}); err != nil {
 		return nil, err
@@ -76,6 +74,16 @@ func openStack(ctx context.Context, o options) (_ *stack, err error) {
 	}
 	s.seeded, err = s.seed(ctx)
 	return s, err
+}
+
+// buildProgram builds tradesage.
+func buildProgram(ctx context.Context, to string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", to, "./cmd/tradesage") //nolint:gosec // our own program
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build of tradesage, from the repository's root: %w", err)
+	}
+	return nil
 }
 
 func (s *stack) program() string { return filepath.Join(s.dir, "tradesage") }
