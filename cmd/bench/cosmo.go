@@ -162,7 +162,7 @@ func startCosmo(ctx context.Context, program, config, dir string) (*foreign, err
 	if err != nil {
 		return nil, err
 	}
-	return startForeign(ctx, exec.Command(program), addr, filepath.Join(dir, "cosmo.log"), //nolint:gosec // the operator's
+	return startForeign(ctx, exec.Command(program), addr, filepath.Join(dir, "cosmo.log"),
 		"EXECUTION_CONFIG_FILE_PATH="+config, "LISTEN_ADDR="+addr, "LOG_LEVEL=warn", "ACCESS_LOGS_ENABLED=false",
 		"TRACING_ENABLED=false", "METRICS_OTLP_ENABLED=false", "GRAPHQL_METRICS_ENABLED=false", "PROMETHEUS_LISTEN_ADDR="+metrics)
 }
@@ -172,14 +172,14 @@ func startStandalone(ctx context.Context, program, config, dir string) (*foreign
 	if err != nil {
 		return nil, err
 	}
-	return startForeign(ctx, exec.Command(program, "serve"), addr, filepath.Join(dir, "tradesage.log"), //nolint:gosec // our own program
+	return startForeign(ctx, exec.Command(program, "serve"), addr, filepath.Join(dir, "tradesage.log"),
 		"TRADESAGE_SUPERGRAPH="+config, "TRADESAGE_PUBLIC_ONLY=true", "TRADESAGE_LISTEN="+addr, "TRADESAGE_METRICS_LISTEN=127.0.0.1:0",
 		"TRADESAGE_LOG_LEVEL=warn", "TRADESAGE_RATE_IP=100000000/1m")
 }
 
 // startForeign starts a router and waits until it answers.
 func startForeign(ctx context.Context, cmd *exec.Cmd, addr, logTo string, settings ...string) (*foreign, error) {
-	log, err := os.Create(logTo) //nolint:gosec // in a folder of this run
+	log, err := os.Create(logTo)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func startForeign(ctx context.Context, cmd *exec.Cmd, addr, logTo string, settin
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-until.Done():
-			said, _ := os.ReadFile(logTo) //nolint:gosec // in a folder of this run
+			said, _ := os.ReadFile(logTo)
 			return nil, errors.Join(fmt.Errorf("%s does not answer: %w", cmd.Path, err), r.close(), errors.New(strings.TrimSpace(string(said))))
 		}
 	}

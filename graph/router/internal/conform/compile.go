@@ -29,6 +29,7 @@ func Compile(schema *ast.Document, query string) *Shape {
 	c := &compiler{schema: schema, doc: &doc}
 	out := &Shape{kind: object, fields: map[string][]*Shape{}}
 	c.selections(out, operation.SelectionSet, string(root), maxDepth)
+	out.response = &Shape{kind: object, fields: map[string][]*Shape{"data": {out}}}
 	return out
 }
 

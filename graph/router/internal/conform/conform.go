@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"github.com/wundergraph/astjson"
+
+	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 )
 
 // kind is what a value may be, beside null.
@@ -33,6 +35,8 @@ type Shape struct {
 	// fields are those of an object. What several fragments select under one key may
 	// look like any of them.
 	fields map[string][]*Shape
+	// response is what a whole response with such data looks like, of Compile's own.
+	response *Shape
 }
 
 // maxErrors bounds the errors that are added to one answer.
@@ -42,6 +46,9 @@ const maxErrors = 20
 // of that, as JSON, of which the first ones have an error in it. A response that
 // fits is returned as it is.
 func (s *Shape) Answer(response []byte) (_ []byte, wrong []string) {
+	if _, plainly := s.response.scan(response, rawjson.SkipSpace(response, 0)); plainly {
+		return response, nil
+	}
 	parsed, err := astjson.ParseBytes(response)
 	if err != nil {
 		return response, nil // told otherwise

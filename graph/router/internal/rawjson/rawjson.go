@@ -2,6 +2,7 @@
 package rawjson
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -12,26 +13,26 @@ import (
 // EachMember calls f for each member of a valid JSON object whose keys need no
 // unescaping. It reports false on what is no object.
 func EachMember(object []byte, f func(key string, value []byte)) bool {
-	i := skipSpace(object, 0)
+	i := SkipSpace(object, 0)
 	if i >= len(object) || object[i] != '{' {
 		return false
 	}
-	i = skipSpace(object, i+1)
+	i = SkipSpace(object, i+1)
 	for i < len(object) && object[i] == '"' {
-		end := skipValue(object, i)
+		end := SkipValue(object, i)
 		if end-1 <= i || end > len(object) {
 			return false
 		}
 		key := string(object[i+1 : end-1])
-		start := skipSpace(object, end)
+		start := SkipSpace(object, end)
 		if start >= len(object) || object[start] != ':' {
 			return false
 		}
-		start = skipSpace(object, start+1)
-		end = skipValue(object, start)
+		start = SkipSpace(object, start+1)
+		end = SkipValue(object, start)
 		f(key, object[start:end])
-		if i = skipSpace(object, end); i < len(object) && object[i] == ',' {
-			i = skipSpace(object, i+1)
+		if i = SkipSpace(object, end); i < len(object) && object[i] == ',' {
+			i = SkipSpace(object, i+1)
 		}
 	}
 	return i < len(object) && object[i] == '}'
@@ -78,26 +79,23 @@ func RepeatsKey(object []byte) bool {
 	return repeats
 }
 
-func skipSpace(b []byte, i int) int {
+// SkipSpace returns the index of the first byte from i on that is no space.
+func SkipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
 	}
 	return i
 }
 
-// skipValue returns the index after the JSON value that starts at i.
-func skipValue(b []byte, i int) int {
+// SkipValue returns the index after the JSON value that starts at i.
+func SkipValue(b []byte, i int) int {
 	depth := 0
 	for ; i < len(b); i++ {
 		switch b[i] {
 		case '"':
-			for i++; i < len(b) && b[i] != '"'; i++ {
-				if b[i] == '\\' {
-					i++
-				}
-			}
+			i = skipString(b, i) - 1
 			if depth == 0 {
-				return min(i+1, len(b))
+				return i + 1
 			}
 		case '{', '[':
 			depth++
@@ -115,6 +113,40 @@ func skipValue(b []byte, i int) int {
 		}
 	}
 	return len(b)
+}
+
+// skipString returns the index after the string that starts at i.
+func skipString(b []byte, i int) int {
+	start := i + 1
+	for at := start; ; {
+		quote := bytes.IndexByte(b[at:], '"')
+		if quote < 0 {
+			return len(b)
+		}
+		at += quote
+		escapes := 0
+		for before := at - 1; before >= start && b[before] == '\\'; before-- {
+			escapes++
+		}
+		if at++; escapes%2 == 0 {
+			return at
+		}
+	}
+}
+
+// PlainString returns what is in the string that starts at i, and the index after it;
+// nil if it has escapes or does not end.
+func PlainString(b []byte, i int) (inside []byte, end int) {
+	quote := bytes.IndexByte(b[i+1:], '"')
+	if quote < 0 {
+		return nil, len(b)
+	}
+	end = i + 1 + quote
+	inside = b[i+1 : end]
+	if bytes.IndexByte(inside, '\\') >= 0 {
+		return nil, end
+	}
+	return inside, end + 1
 }
 
 // DecodeString reads a JSON string.
