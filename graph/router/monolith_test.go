@@ -36,13 +36,16 @@ const (
 	auditFolder    = "testdata/audit"
 )
 
-func newCompared(tb testing.TB, seed uint64, schema monolith.Schema, subgraphs, composition string) *compared {
+func newCompared(tb testing.TB, seed uint64, schema monolith.Schema, subgraphs, composition string, change ...func(*router.Options)) *compared {
 	tb.Helper()
 	c := &compared{asked: &journal{}}
 	c.federated = newFederated(tb, seed, true, subgraphs, composition, func(o *router.Options) {
 		o.Local = maps.Clone(o.Local)
 		for name, subgraph := range o.Local {
 			o.Local[name] = noted{exact{subgraph.(*graphtest.Server)}, c.asked}
+		}
+		for _, c := range change {
+			c(o)
 		}
 	})
 	c.gqlgen = monolith.New(schema, c.world)

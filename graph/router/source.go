@@ -187,6 +187,7 @@ func (r *generation) attachSource(item *resolve.FetchItem, op *operation) {
 	}
 	fetcher, ok := r.sources[info.DataSourceName]
 	if !ok {
+		attachTypes(item, op)
 		return
 	}
 	s := &source{

@@ -73,6 +73,7 @@ func (s *Server) begin(ctx context.Context, params *graphql.RawParams) (graphql.
 		ctx = graphql.WithOperationContext(ctx, operation)
 		return graphql.OneShot(s.executor.DispatchError(ctx, errs)), ctx
 	}
+	operation.DisableIntrospection = false
 	leaveOut(operation.Doc, operation.Variables)
 	return s.executor.DispatchOperation(ctx, operation)
 }
