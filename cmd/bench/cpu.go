@@ -27,7 +27,9 @@ func processCPU(pid int) (time.Duration, error) {
 type child struct {
 	cmd   *exec.Cmd
 	input io.Closer
-	addr  string
+	// output is what it prints after the address.
+	output *bufio.Reader
+	addr   string
 }
 
 // startSelf runs this program again as a server, which first prints its address.
@@ -48,7 +50,8 @@ func startSelf(args ...string) (*child, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
-	line, err := bufio.NewReader(output).ReadString('\n')
+	c.output = bufio.NewReader(output)
+	line, err := c.output.ReadString('\n')
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s did not start: %w", strings.Join(args, " "), err), c.close())
 	}

@@ -137,6 +137,13 @@ type traffic struct {
 	latencies []time.Duration // sorted
 }
 
+// with is both together, one after the other.
+func (t traffic) with(o traffic) traffic {
+	all := slices.Concat(t.latencies, o.latencies)
+	slices.Sort(all)
+	return traffic{count: t.count + o.count, took: t.took + o.took, latencies: all}
+}
+
 func (t traffic) rate() float64 { return float64(t.count) / t.took.Seconds() }
 
 // quantile returns the latency that a share q of the requests kept, in ms.

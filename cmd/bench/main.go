@@ -69,6 +69,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == serveGraph {
 		exit(runServeGraph(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == runFlood {
+		exit(flood(os.Args[2:]))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var o options
