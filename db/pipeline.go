@@ -194,18 +194,18 @@ func (p *pipeline) wanted(able bool) bool {
 	return false
 }
 
-// take removes the next reads from those that wait, at most so many and no more than
-// the connections' even share of them.
-func (p *pipeline) take(on *journey, most int) []*read {
+// take removes the next reads from those that wait: the connections' even share of
+// them, within maxTogether.
+func (p *pipeline) take(on *journey) []*read {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	most = min(most, (len(p.waiting)+p.conns-1)/p.conns)
-	taken := slices.Clone(p.waiting[:most])
-	p.waiting = slices.Delete(p.waiting, 0, most)
+	share := min((len(p.waiting)+p.conns-1)/p.conns, maxTogether)
+	taken := slices.Clone(p.waiting[:share])
+	p.waiting = slices.Delete(p.waiting, 0, share)
 	for _, r := range taken {
 		r.journey = on
 	}
-	on.awaited.Store(int32(most))
+	on.awaited.Store(int32(share))
 	return taken
 }
 
@@ -229,7 +229,7 @@ func (p *pipeline) travel(conn *pgxpool.Conn) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	j := &journey{cancel: cancel}
-	reads := p.take(j, maxTogether)
+	reads := p.take(j)
 	if len(reads) == 0 {
 		return
 	}

@@ -36,7 +36,7 @@ func TestConnectionsShareWhatWaits(t *testing.T) {
 		}
 		first := append([]*read(nil), p.waiting[:c.want]...)
 		j := &journey{}
-		got := p.take(j, maxTogether)
+		got := p.take(j)
 		if len(got) != c.want || len(p.waiting) != c.waiting-c.want || int(j.awaited.Load()) != c.want {
 			t.Errorf("of %d that wait for %d connections %d went, %d awaited, and %d stayed; want %d to go", c.waiting, c.conns, len(got), j.awaited.Load(), len(p.waiting), c.want)
 			continue
@@ -56,7 +56,7 @@ func TestAJourneyEndsWithItsLastCaller(t *testing.T) {
 	p.waiting = []*read{{done: make(chan struct{})}, {done: make(chan struct{})}, {done: make(chan struct{})}}
 	cut := 0
 	j := &journey{cancel: func() { cut++ }}
-	reads := p.take(j, maxTogether)
+	reads := p.take(j)
 	p.leave(reads[0])
 	reads[1].end(nil)
 	if cut != 0 {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,7 +141,7 @@ func sameJSON(a, b []byte) error {
 	if err := errors.Join(json.Unmarshal(a, &x), json.Unmarshal(b, &y)); err != nil {
 		return err
 	}
-	if fmt.Sprint(x) != fmt.Sprint(y) {
+	if !reflect.DeepEqual(x, y) {
 		return fmt.Errorf("the answers differ:\n%s\n%s", a, b)
 	}
 	return nil

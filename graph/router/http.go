@@ -67,8 +67,8 @@ type exchange struct {
 
 // ServeHTTP answers GraphQL over WebSocket (graphql-transport-ws), over
 // server-sent events where the client accepts text/event-stream, and over HTTP:
-// POST with an application/json body, plain or as gzip, or GET for queries, which a page of another
-// origin must not be able to send unasked (else 403). The response is
+// POST with an application/json body, plain or as gzip, or GET for queries, which a
+// page of another origin must not be able to send unasked (else 403). The response is
 // application/json, or application/graphql-response+json if the client prefers it;
 // with the former a document that is refused answers 200, as the specification
 // asks, with the latter 400. Other statuses: 400 for what is no GraphQL request,
