@@ -142,14 +142,19 @@ func TestThroughATransactionPooler(t *testing.T) {
 	// Tenants of one shard share two server connections, so that each statement
 	// may meet what another tenant's left behind.
 	tenants := make([]db.Tenant, 2*dbtest.Shards)
-	people := make([]uuid.UUID, len(tenants))
 	for i := range tenants {
-		tenants[i], people[i] = env.Tenant(t), uuid.New()
+		tenants[i] = env.Tenant(t)
 	}
 	var mu sync.Mutex
 	failures := map[string]int{}
 	group, ctx := errgroup.WithContext(t.Context())
 	for worker := range 16 {
+		// One person of this worker in each tenant: UpsertUser is not for two who
+		// insert the same person at the same moment.
+		people := make([]uuid.UUID, len(tenants))
+		for i := range people {
+			people[i] = uuid.New()
+		}
 		group.Go(func() error {
 			mine := worker % len(tenants)
 			for round := range 40 {

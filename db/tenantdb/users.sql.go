@@ -419,7 +419,9 @@ type UpsertUserParams struct {
 	DisplayName string
 }
 
-// Idempotent: provisioning may run it again.
+// Idempotent: provisioning may run it again. Of two that insert the same user at
+// the same moment one may be refused with users_email_key, which ON CONFLICT (id)
+// does not cover: callers run one at a time.
 func (q *Queries) UpsertUser(ctx context.Context, arg UpsertUserParams) (int64, error) {
 	result, err := q.db.Exec(ctx, upsertUser, arg.ID, arg.Email, arg.DisplayName)
 	if err != nil {

@@ -50,8 +50,8 @@ type Member struct {
 }
 
 // EnsureMember makes an identity a member and user of a tenant with a role. It
-// may run any number of times and never changes a user who is there. A role that
-// the tenant does not have is db.ErrNotFound, and nobody joins.
+// may run any number of times, one after another, and never changes a user who is
+// there. A role that the tenant does not have is db.ErrNotFound, and nobody joins.
 func (t *Tenants) EnsureMember(ctx context.Context, m Member) error {
 	err := t.store.Tenant(m.Tenant).Tx(ctx, func(q *tenantdb.Queries) error {
 		made, err := q.UpsertUser(ctx, tenantdb.UpsertUserParams{ID: m.Identity, Email: m.Email, DisplayName: m.DisplayName})

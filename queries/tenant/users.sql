@@ -18,7 +18,9 @@ WHERE id = @id AND state = 'active'
 RETURNING id, email, display_name, locale, time_zone, state, created_at, updated_at;
 
 -- name: UpsertUser :execrows
--- Idempotent: provisioning may run it again.
+-- Idempotent: provisioning may run it again. Of two that insert the same user at
+-- the same moment one may be refused with users_email_key, which ON CONFLICT (id)
+-- does not cover: callers run one at a time.
 INSERT INTO users (id, email, display_name) VALUES (@id, @email, @display_name)
 ON CONFLICT (id) DO NOTHING;
 
