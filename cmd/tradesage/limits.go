@@ -216,7 +216,7 @@ func (c *limitsConfig) fieldRates() map[string]router.FieldRate {
 
 // limit gives the router its limits, and returns what follows those of the file, if
 // there is one. plan tells the plan of a caller's tenant, without waiting.
-func (a *app) limit(options *router.Options, plan func(*identity.Caller) string) (_ *limitsFollower, err error) {
+func (a *app) limit(options *router.Options, plan func(*identity.Caller) string) (_ *followed[limitsFile], err error) {
 	c := &a.config.Limits
 	options.Limits, options.Rates, options.FieldRates = c.limits(), c.rates(), c.fieldRates()
 	options.ClientRates = c.clientRates()

@@ -28,7 +28,7 @@ func (c *operationsConfig) validate() error {
 	if c.Operations == "trusted" && c.Manifest == "" {
 		return errors.New("TRADESAGE_OPERATIONS_MANIFEST: must be set where TRADESAGE_OPERATIONS is trusted")
 	}
-	_, err := c.manifest()
+	_, _, err := c.manifest()
 	return errors.Join(c.validateAutomatic(), err)
 }
 
@@ -69,59 +69,57 @@ func (c *operationsConfig) trusted() router.Trusted {
 }
 
 // manifest reads the file, if there is one.
-func (c *operationsConfig) manifest() (*persisted.Manifest, error) {
+func (c *operationsConfig) manifest() ([]byte, *persisted.Manifest, error) {
 	if c.Manifest == "" {
-		return nil, nil //nolint:nilnil // no manifest is no fault
+		return nil, nil, nil
 	}
 	text, err := os.ReadFile(c.Manifest)
 	if err != nil {
-		return nil, fmt.Errorf("TRADESAGE_OPERATIONS_MANIFEST: %w", err)
+		return nil, nil, fmt.Errorf("TRADESAGE_OPERATIONS_MANIFEST: %w", err)
 	}
 	m, err := persisted.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("TRADESAGE_OPERATIONS_MANIFEST: %s: %w", c.Manifest, err)
+		return nil, nil, fmt.Errorf("TRADESAGE_OPERATIONS_MANIFEST: %s: %w", c.Manifest, err)
 	}
-	return m, nil
+	return text, m, nil
 }
 
 // persist gives the router its persisted operations, and new ones when the file
-// changes. A file that is wrong then is logged, and the former operations stay.
+// changes.
 func (a *app) persist(background context.Context) error {
 	c := &a.config.Operations
-	watch := newWatch(c.Manifest)
-	m, err := c.manifest()
+	f := &followed[*persisted.Manifest]{name: "operations", stays: "the former operations stay in force", logger: a.logger, read: c.manifest}
+	m, err := f.open(c.Manifest)
 	if err != nil || m == nil {
 		return err
 	}
 	if err := a.router.SetManifest(background, m); err != nil {
 		return fmt.Errorf("TRADESAGE_OPERATIONS_MANIFEST: %w", err)
 	}
-	a.checks = append(a.checks, check{"operations", a.operationsCheck, dispensable})
-	a.run(background, "persisted operations", func(ctx context.Context) error {
-		return watch.follow(ctx, func(ctx context.Context, _ bool) {
-			m, err := c.manifest()
-			if err == nil {
-				err = a.router.SetManifest(ctx, m)
-			}
-			if err != nil {
-				a.logger.ErrorContext(ctx, "the manifest of persisted operations is not taken", "error", err)
-				return
-			}
-			a.logger.InfoContext(ctx, "the manifest of persisted operations has changed", "operations", len(m.All()))
-		})
-	})
+	f.put = func(ctx context.Context, _ []byte, m *persisted.Manifest) error {
+		if err := a.router.SetManifest(ctx, m); err != nil {
+			return err
+		}
+		a.logger.InfoContext(ctx, "the manifest of persisted operations has changed", "operations", len(m.All()))
+		return nil
+	}
+	a.checks = append(a.checks, check{"operations", func(ctx context.Context) ([]string, error) {
+		refused, err := f.check(ctx)
+		return append(refused, a.unfitOperations()...), err
+	}, dispensable})
+	a.run(background, "persisted operations", f.run)
 	return nil
 }
 
-// operationsCheck names the persisted operations that cannot run any more.
-func (a *app) operationsCheck(context.Context) ([]string, error) {
+// unfitOperations names the persisted operations that cannot run any more.
+func (a *app) unfitOperations() []string {
 	unfit := a.router.UnfitOperations()
 	const most = 5
 	if len(unfit) > most {
 		unfit = append(unfit[:most:most], fmt.Sprintf("%d more", len(unfit)-most))
 	}
 	if len(unfit) == 0 {
-		return nil, nil
+		return nil
 	}
-	return []string{"persisted operations are not valid in the supergraph in force: " + strings.Join(unfit, ", ")}, nil
+	return []string{"persisted operations are not valid in the supergraph in force: " + strings.Join(unfit, ", ")}
 }

@@ -70,6 +70,9 @@ func TestTrustedOperations(t *testing.T) {
 	// A wrong one changes nothing.
 	write(map[string]string{"me": "{ nothing }"})
 	p.awaitText(t, func(said string) bool { return strings.Contains(said, "nothing") })
+	if _, body := p.send(t, "GET", "/readyz", ""); !strings.Contains(body, `"operations":{"ok":false,"needed":false,"missing":["the file is refused`) {
+		t.Error(body)
+	}
 	if got := send(trader, `{"documentId":"sessions"}`); !strings.Contains(got, `"id"`) {
 		t.Error(got)
 	}

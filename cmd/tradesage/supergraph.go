@@ -128,24 +128,33 @@ func (c supergraphConfig) addresses(composition router.Composition, parts servic
 
 // openFile gives the router's options the supergraph of the configured file, if
 // there is one, and returns what follows its changes.
-func (a *app) openFile(background context.Context, options *router.Options) (*supergraphFile, error) {
-	if !a.config.Supergraph.given() {
+func (a *app) openFile(background context.Context, options *router.Options) (*followed[router.Composition], error) {
+	c := &a.config.Supergraph
+	if !c.given() {
 		return nil, nil //nolint:nilnil // what is compiled in does not change
 	}
 	foreign, err := a.reachForeign(background)
 	if err != nil {
 		return nil, err
 	}
-	watch := newWatch(a.config.Supergraph.File)
-	text, composition, err := a.config.Supergraph.read()
+	file := &followed[router.Composition]{name: "supergraph", stays: "the former supergraph stays in force", logger: a.logger, read: c.read}
+	composition, err := file.open(c.File)
 	if err != nil {
 		return nil, err
 	}
 	if options.Remote, err = foreign.remotes(composition); err != nil {
 		return nil, err
 	}
-	options.Config = text
-	file := &supergraphFile{app: a, foreign: foreign, watch: watch, tried: text}
+	options.Config = file.inForce
+	file.unread = func() { a.router.Refused() }
+	file.put = func(ctx context.Context, text []byte, composition router.Composition) error {
+		remotes, err := foreign.remotes(composition)
+		if err != nil {
+			a.router.Refused()
+			return err
+		}
+		return a.router.Reload(ctx, text, remotes)
+	}
 	a.checks = append(a.checks, check{"supergraph", file.check, dispensable}, check{"subgraphs", a.circuitCheck, dispensable})
 	return file, nil
 }
