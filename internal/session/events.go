@@ -33,9 +33,6 @@ type SessionEvent struct {
 	Reason *string
 }
 
-// EventStream is a live subscription to the events of the caller's sessions.
-type EventStream struct{ events *events.Subscription }
-
 // Change says what happened to a session of a user.
 type Change struct {
 	Kind                  SessionEventKind
@@ -58,47 +55,20 @@ func Emit(ctx context.Context, q *platformdb.Queries, c Change) error {
 // Events follows what happens to the caller's sessions, from now on or after a
 // cursor. It fails with UNAUTHENTICATED without a caller, INVALID_INPUT of after,
 // and UNAVAILABLE without Redis.
-func (s *Sessions) Events(ctx context.Context, after *string) (*EventStream, error) {
+func (s *Sessions) Events(ctx context.Context, after *string) (*events.Stream[SessionEvent], error) {
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	own := func(_ context.Context, e *events.Event) (bool, error) {
+	return events.Follow(ctx, s.events, events.TopicSession, after, sessionEventOf, func(_ context.Context, e *events.Event) (bool, error) {
 		return e.User != nil && *e.User == caller.Subject, nil
-	}
-	stream, err := s.events.Subscribe(ctx, events.TopicSession, after, own)
-	if err != nil {
-		return nil, err
-	}
-	return &EventStream{stream}, nil
+	})
 }
 
-// Next waits for the next event; it fails when ctx ends.
-func (s *EventStream) Next(ctx context.Context) (*SessionEvent, error) {
-	e, err := s.events.Next(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return sessionEventOf(e), nil
-}
-
-// Poll is Next for who does not wait: where nothing has happened it returns nil, and
-// wake is called once, perhaps before Poll returns, when something may have.
-func (s *EventStream) Poll(ctx context.Context, wake func()) (*SessionEvent, error) {
-	e, found, err := s.events.Poll(ctx, wake)
-	if err != nil || !found {
-		return nil, err
-	}
-	return sessionEventOf(e), nil
-}
-
-func sessionEventOf(e events.Delivery) *SessionEvent {
+func sessionEventOf(e events.Delivery) (*SessionEvent, error) {
 	out := &SessionEvent{ID: e.ID, Cursor: e.Cursor, At: e.At, Kind: SessionEventKind(e.Kind), SessionID: e.Session}
 	if e.Detail != "" {
 		out.Reason = &e.Detail
 	}
-	return out
+	return out, nil
 }
-
-// Close ends the subscription.
-func (s *EventStream) Close() { s.events.Close() }

@@ -32,9 +32,6 @@ type TenantEvent struct {
 	ActorID  *uuid.UUID
 }
 
-// EventStream is a live subscription to the events of tenants.
-type EventStream struct{ events *events.Subscription }
-
 // change is what emit announces.
 type change struct {
 	kind   TenantEventKind
@@ -54,42 +51,19 @@ func emit(ctx context.Context, q *platformdb.Queries, to uuid.UUID, c change) er
 // cursor. Members of the platform's own tenant with the permission tenants:manage
 // follow the creation of tenants too; the permission is looked up for each event.
 // It fails with UNAUTHENTICATED without a caller, INVALID_INPUT of after, and
-// UNAVAILABLE without Redis.
-func (t *Tenants) Events(ctx context.Context, after *string) (*EventStream, error) {
+// UNAVAILABLE without Redis; the stream with UNAVAILABLE when the permission cannot
+// be looked up.
+func (t *Tenants) Events(ctx context.Context, after *string) (*events.Stream[TenantEvent], error) {
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stream, err := t.events.Subscribe(ctx, events.TopicTenant, after, func(ctx context.Context, e *events.Event) (bool, error) {
+	return events.Follow(ctx, t.events, events.TopicTenant, after, tenantEventOf, func(ctx context.Context, e *events.Event) (bool, error) {
 		if e.Target == caller.Tenant.ID().String() {
 			return true, nil
 		}
 		return t.holdsPlatform(ctx, caller, TenantsManage)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &EventStream{stream}, nil
-}
-
-// Next waits for the next event. It fails when ctx ends, and with UNAVAILABLE
-// when the permission cannot be looked up.
-func (s *EventStream) Next(ctx context.Context) (*TenantEvent, error) {
-	e, err := s.events.Next(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return tenantEventOf(e)
-}
-
-// Poll is Next for who does not wait: where nothing has happened it returns nil, and
-// wake is called once, perhaps before Poll returns, when something may have.
-func (s *EventStream) Poll(ctx context.Context, wake func()) (*TenantEvent, error) {
-	e, found, err := s.events.Poll(ctx, wake)
-	if err != nil || !found {
-		return nil, err
-	}
-	return tenantEventOf(e)
 }
 
 func tenantEventOf(e events.Delivery) (*TenantEvent, error) {
@@ -103,9 +77,6 @@ func tenantEventOf(e events.Delivery) (*TenantEvent, error) {
 	}
 	return out, nil
 }
-
-// Close ends the subscription.
-func (s *EventStream) Close() { s.events.Close() }
 
 // OfEvent returns the tenant of an event as it is now, and nil for an event of
 // none. FORBIDDEN if the caller may no longer see it.

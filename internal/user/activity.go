@@ -31,61 +31,32 @@ type ActivityEvent struct {
 	ActorID *uuid.UUID
 }
 
-// ActivityStream is a live subscription to the activity of a tenant.
-type ActivityStream struct{ events *events.Subscription }
-
 // ActivityEvents follows what is done in the caller's tenant, from now on or
 // after a cursor: everything with the permission audit:read, else what the caller
 // does. The permission is looked up for each event. It fails with UNAUTHENTICATED
-// without a caller, INVALID_INPUT of after, and UNAVAILABLE without Redis.
-func (u *Users) ActivityEvents(ctx context.Context, after *string) (*ActivityStream, error) {
+// without a caller, INVALID_INPUT of after, and UNAVAILABLE without Redis; the stream
+// with UNAVAILABLE when the permission cannot be looked up.
+func (u *Users) ActivityEvents(ctx context.Context, after *string) (*events.Stream[ActivityEvent], error) {
 	caller, err := identity.FromContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stream, err := u.events.Subscribe(ctx, events.TopicActivity, after, func(ctx context.Context, e *events.Event) (bool, error) {
+	return events.Follow(ctx, u.events, events.TopicActivity, after, activityOf, func(ctx context.Context, e *events.Event) (bool, error) {
 		if e.Actor != nil && *e.Actor == caller.Subject {
 			return true, nil
 		}
 		held, err := u.permissions.Of(ctx)
 		return held.Holds(tenant.AuditRead), err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &ActivityStream{stream}, nil
 }
 
-// Next waits for the next event. It fails when ctx ends, and with UNAVAILABLE
-// when the permission cannot be looked up.
-func (s *ActivityStream) Next(ctx context.Context) (*ActivityEvent, error) {
-	e, err := s.events.Next(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return activityOf(e), nil
-}
-
-// Poll is Next for who does not wait: where nothing has happened it returns nil, and
-// wake is called once, perhaps before Poll returns, when something may have.
-func (s *ActivityStream) Poll(ctx context.Context, wake func()) (*ActivityEvent, error) {
-	e, found, err := s.events.Poll(ctx, wake)
-	if err != nil || !found {
-		return nil, err
-	}
-	return activityOf(e), nil
-}
-
-func activityOf(e events.Delivery) *ActivityEvent {
+func activityOf(e events.Delivery) (*ActivityEvent, error) {
 	out := &ActivityEvent{ID: e.ID, Cursor: e.Cursor, At: e.At, Kind: ActivityEventKind(e.Kind), ActorID: e.Actor}
 	if e.Kind != events.KindSubscribed && e.Kind != events.KindGap {
 		out.Kind, out.Action, out.Target = ActivityRecorded, &e.Kind, &e.Target
 	}
-	return out
+	return out, nil
 }
-
-// Close ends the subscription.
-func (s *ActivityStream) Close() { s.events.Close() }
 
 // ActorOf returns who did it, and nil where the caller may not see them or nobody
 // signed in did it.
