@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/tradesage/tradesage/cmd/bench/desk/people"
@@ -53,15 +52,15 @@ func measureCosmo(ctx context.Context, o options, _ *stack) (_ []figure, err err
 	if err := buildProgram(ctx, ours); err != nil {
 		return nil, err
 	}
-	var routers []*foreign
+	var routers []*process
 	defer func() {
 		for _, r := range routers {
-			err = errors.Join(err, r.close())
+			_ = r.close() // how it ends is its own affair
 		}
 	}()
-	for _, start := range []func() (*foreign, error){
-		func() (*foreign, error) { return startCosmo(ctx, o.cosmo, config, dir) },
-		func() (*foreign, error) { return startStandalone(ctx, ours, config, dir) },
+	for _, start := range []func() (*process, error){
+		func() (*process, error) { return startCosmo(ctx, o.cosmo, config, dir) },
+		func() (*process, error) { return startStandalone(ctx, ours, config, dir) },
 	} {
 		r, err := start()
 		if err != nil {
@@ -82,7 +81,7 @@ func measureCosmo(ctx context.Context, o options, _ *stack) (_ []figure, err err
 }
 
 // besideCosmo measures one operation at both routers.
-func besideCosmo(ctx context.Context, o options, query, variables string, routers []*foreign) (figure, error) {
+func besideCosmo(ctx context.Context, o options, query, variables string, routers []*process) (figure, error) {
 	turns, lasting := pick(o, 20, 2), pick(o, 300*time.Millisecond, 50*time.Millisecond)
 	var answers [2][]byte
 	var costs, rates [2][]float64
@@ -147,14 +146,7 @@ func sameJSON(a, b []byte) error {
 	return nil
 }
 
-// foreign is a router in a process of its own.
-type foreign struct {
-	cmd  *exec.Cmd
-	addr string
-	log  *os.File
-}
-
-func startCosmo(ctx context.Context, program, config, dir string) (*foreign, error) {
+func startCosmo(ctx context.Context, program, config, dir string) (*process, error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -163,55 +155,17 @@ func startCosmo(ctx context.Context, program, config, dir string) (*foreign, err
 	if err != nil {
 		return nil, err
 	}
-	return startForeign(ctx, exec.Command(program), addr, filepath.Join(dir, "cosmo.log"),
+	return startProcess(ctx, exec.Command(program), addr, filepath.Join(dir, "cosmo.log"), graphqlRequest(addr, "", "{ __typename }", ""),
 		"EXECUTION_CONFIG_FILE_PATH="+config, "LISTEN_ADDR="+addr, "LOG_LEVEL=warn", "ACCESS_LOGS_ENABLED=false",
 		"TRACING_ENABLED=false", "METRICS_OTLP_ENABLED=false", "GRAPHQL_METRICS_ENABLED=false", "PROMETHEUS_LISTEN_ADDR="+metrics)
 }
 
-func startStandalone(ctx context.Context, program, config, dir string) (*foreign, error) {
+func startStandalone(ctx context.Context, program, config, dir string) (*process, error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	return startForeign(ctx, exec.Command(program, "serve"), addr, filepath.Join(dir, "tradesage.log"),
+	return startProcess(ctx, exec.Command(program, "serve"), addr, filepath.Join(dir, "tradesage.log"), graphqlRequest(addr, "", "{ __typename }", ""),
 		"TRADESAGE_SUPERGRAPH="+config, "TRADESAGE_PUBLIC_ONLY=true", "TRADESAGE_LISTEN="+addr, "TRADESAGE_METRICS_LISTEN=127.0.0.1:0",
 		"TRADESAGE_LOG_LEVEL=warn", "TRADESAGE_RATE_IP=100000000/1m")
-}
-
-// startForeign starts a router and waits until it answers.
-func startForeign(ctx context.Context, cmd *exec.Cmd, addr, logTo string, settings ...string) (*foreign, error) {
-	log, err := os.Create(logTo)
-	if err != nil {
-		return nil, err
-	}
-	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), settings...), log, log
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	r := &foreign{cmd, addr, log}
-	request := graphqlRequest(addr, "", "{ __typename }", "")
-	until, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	for {
-		c, err := dial(addr)
-		if err == nil {
-			_, err = c.ask(request)
-			c.close()
-		}
-		if err == nil {
-			return r, nil
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-until.Done():
-			said, _ := os.ReadFile(logTo)
-			return nil, errors.Join(fmt.Errorf("%s does not answer: %w", cmd.Path, err), r.close(), errors.New(strings.TrimSpace(string(said))))
-		}
-	}
-}
-
-func (r *foreign) close() error {
-	err := r.cmd.Process.Signal(syscall.SIGTERM)
-	_ = r.cmd.Wait() // how it ends is its own affair
-	return errors.Join(err, r.log.Close())
 }

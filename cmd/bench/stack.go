@@ -10,15 +10,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/tradesage/tradesage/db"
@@ -126,11 +123,9 @@ func randomKey() string {
 // server is the built program as it is deployed: tradesage serve, configured by
 // its environment, in a process of its own.
 type server struct {
-	cmd  *exec.Cmd
-	addr string
+	*process
 	// operations is where its metrics and profiles are.
 	operations string
-	log        *os.File
 }
 
 // startServer starts the program with the settings added to those of every run.
@@ -146,59 +141,23 @@ func (s *stack) startServer(ctx context.Context, settings ...string) error {
 	if err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(s.dir, "serve.log"))
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(s.program(), "serve") //nolint:gosec // our own program
-	cmd.Env = append(os.Environ(),
-		"TRADESAGE_LISTEN="+public, "TRADESAGE_METRICS_LISTEN="+operations,
-		"TRADESAGE_DATABASE_URL="+s.databaseURL(), "TRADESAGE_DATABASE_SECRET="+s.secret,
-		"TRADESAGE_MASTER_KEY="+s.master, "TRADESAGE_REDIS_URL="+s.services.RedisURL(),
+	settings = append([]string{
+		"TRADESAGE_LISTEN=" + public, "TRADESAGE_METRICS_LISTEN=" + operations,
+		"TRADESAGE_DATABASE_URL=" + s.databaseURL(), "TRADESAGE_DATABASE_SECRET=" + s.secret,
+		"TRADESAGE_MASTER_KEY=" + s.master, "TRADESAGE_REDIS_URL=" + s.services.RedisURL(),
 		// The limits are in the way that is measured, and wide enough not to be met.
 		"TRADESAGE_RATE_IP=100000000/1m", "TRADESAGE_RATE_SOCKETS=100000000/1m", "TRADESAGE_RATE_USER=100000000/1m",
 		"TRADESAGE_RATE_TENANT=100000000/1m", "TRADESAGE_RATE_USER_COST=1000000000/1m", "TRADESAGE_RATE_TENANT_COST=1000000000/1m",
 		"TRADESAGE_RATE_SECRETS=off", "TRADESAGE_RATE_LOGIN=off",
 		"TRADESAGE_ACCESS_TOKEN_TTL=1h", "TRADESAGE_BLANKS=0", "TRADESAGE_LOG_LEVEL=warn",
-	)
-	cmd.Env = append(cmd.Env, settings...)
-	cmd.Stdout, cmd.Stderr = log, log
-	// It ends with this program, whatever ends it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
+	}, settings...)
+	ready := []byte("GET /readyz HTTP/1.1\r\nHost: " + public + "\r\n\r\n")
+	started, err := startProcess(ctx, exec.Command(s.program(), "serve"), public, filepath.Join(s.dir, "serve.log"), ready, settings...) //nolint:gosec // our own program
+	if err != nil {
 		return err
 	}
-	s.server = &server{cmd: cmd, addr: public, operations: operations, log: log}
-	return s.server.awaitReady(ctx)
-}
-
-func (s *server) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	for {
-		if s.ready(ctx) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			text, _ := os.ReadFile(s.log.Name()) // says why it is not
-			return fmt.Errorf("tradesage serve is not ready: %s", text)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-func (s *server) ready(ctx context.Context) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+"/readyz", http.NoBody)
-	if err != nil {
-		return false
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false
-	}
-	_ = response.Body.Close()
-	return response.StatusCode == http.StatusOK
+	s.server = &server{process: started, operations: operations}
+	return nil
 }
 
 // stopServer ends the program in an orderly way.
@@ -207,23 +166,7 @@ func (s *stack) stopServer() error {
 		return nil
 	}
 	defer func() { s.server = nil }()
-	if err := s.server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	if err := s.server.cmd.Wait(); err != nil {
-		text, _ := os.ReadFile(s.server.log.Name())
-		return fmt.Errorf("tradesage serve ended badly: %w\n%s", err, text)
-	}
-	return s.server.log.Close()
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return s.server.close()
 }
 
 // usage is the CPU time of the processes that take part.
