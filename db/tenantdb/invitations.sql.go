@@ -86,8 +86,7 @@ func (q *Queries) GetInvitationLetter(ctx context.Context, iD uuid.UUID, at time
 }
 
 const listOpenInvitations = `-- name: ListOpenInvitations :many
-SELECT i.id, i.email, i.expires_at, i.invited_by,
-       r.id AS role_id, r.key, r.name, r.permissions, r.built_in, r.created_at
+SELECT i.id, i.email, i.expires_at, i.invited_by, r.id, r.tenant_id, r.key, r.name, r.permissions, r.built_in, r.created_at
 FROM invitations i
 JOIN roles r ON r.key = i.role_key
 WHERE i.accepted_at IS NULL AND i.expires_at > $1
@@ -103,16 +102,11 @@ type ListOpenInvitationsParams struct {
 }
 
 type ListOpenInvitationsRow struct {
-	ID          uuid.UUID
-	Email       string
-	ExpiresAt   time.Time
-	InvitedBy   *uuid.UUID
-	RoleID      uuid.UUID
-	Key         string
-	Name        string
-	Permissions []string
-	BuiltIn     bool
-	CreatedAt   time.Time
+	ID        uuid.UUID
+	Email     string
+	ExpiresAt time.Time
+	InvitedBy *uuid.UUID
+	Role      Role
 }
 
 // The newest first: ids are UUIDv7.
@@ -130,12 +124,13 @@ func (q *Queries) ListOpenInvitations(ctx context.Context, arg ListOpenInvitatio
 			&i.Email,
 			&i.ExpiresAt,
 			&i.InvitedBy,
-			&i.RoleID,
-			&i.Key,
-			&i.Name,
-			&i.Permissions,
-			&i.BuiltIn,
-			&i.CreatedAt,
+			&i.Role.ID,
+			&i.Role.TenantID,
+			&i.Role.Key,
+			&i.Role.Name,
+			&i.Role.Permissions,
+			&i.Role.BuiltIn,
+			&i.Role.CreatedAt,
 		); err != nil {
 			return nil, err
 		}

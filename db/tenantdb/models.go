@@ -3,3 +3,19 @@
 //   sqlc v1.31.1
 
 package tenantdb
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+type Role struct {
+	ID          uuid.UUID
+	TenantID    uuid.UUID
+	Key         string
+	Name        string
+	Permissions []string
+	BuiltIn     bool
+	CreatedAt   time.Time
+}

@@ -7,7 +7,6 @@ package tenantdb
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -68,31 +67,23 @@ func (q *Queries) CreateRole(ctx context.Context, arg CreateRoleParams) error {
 }
 
 const getRolesByID = `-- name: GetRolesByID :many
-SELECT id, key, name, permissions, built_in, created_at
+SELECT id, tenant_id, key, name, permissions, built_in, created_at
 FROM roles
 WHERE id = ANY($1::uuid[])
 `
 
-type GetRolesByIDRow struct {
-	ID          uuid.UUID
-	Key         string
-	Name        string
-	Permissions []string
-	BuiltIn     bool
-	CreatedAt   time.Time
-}
-
-func (q *Queries) GetRolesByID(ctx context.Context, ids []uuid.UUID) ([]GetRolesByIDRow, error) {
+func (q *Queries) GetRolesByID(ctx context.Context, ids []uuid.UUID) ([]Role, error) {
 	rows, err := q.db.Query(ctx, getRolesByID, ids)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []GetRolesByIDRow{}
+	items := []Role{}
 	for rows.Next() {
-		var i GetRolesByIDRow
+		var i Role
 		if err := rows.Scan(
 			&i.ID,
+			&i.TenantID,
 			&i.Key,
 			&i.Name,
 			&i.Permissions,
@@ -186,32 +177,24 @@ func (q *Queries) ListPermissionsOfUsers(ctx context.Context, userIds []uuid.UUI
 }
 
 const listRoles = `-- name: ListRoles :many
-SELECT id, key, name, permissions, built_in, created_at
+SELECT id, tenant_id, key, name, permissions, built_in, created_at
 FROM roles
 ORDER BY built_in DESC, key
 LIMIT 100
 `
 
-type ListRolesRow struct {
-	ID          uuid.UUID
-	Key         string
-	Name        string
-	Permissions []string
-	BuiltIn     bool
-	CreatedAt   time.Time
-}
-
-func (q *Queries) ListRoles(ctx context.Context) ([]ListRolesRow, error) {
+func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
 	rows, err := q.db.Query(ctx, listRoles)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []ListRolesRow{}
+	items := []Role{}
 	for rows.Next() {
-		var i ListRolesRow
+		var i Role
 		if err := rows.Scan(
 			&i.ID,
+			&i.TenantID,
 			&i.Key,
 			&i.Name,
 			&i.Permissions,
@@ -229,7 +212,7 @@ func (q *Queries) ListRoles(ctx context.Context) ([]ListRolesRow, error) {
 }
 
 const listRolesOfUsers = `-- name: ListRolesOfUsers :many
-SELECT ur.user_id, r.id, r.key, r.name, r.permissions, r.built_in, r.created_at
+SELECT ur.user_id, r.id, r.tenant_id, r.key, r.name, r.permissions, r.built_in, r.created_at
 FROM user_roles ur
 JOIN roles r ON r.id = ur.role_id
 WHERE ur.user_id = ANY($1::uuid[])
@@ -237,13 +220,8 @@ ORDER BY ur.user_id, r.built_in DESC, r.key
 `
 
 type ListRolesOfUsersRow struct {
-	UserID      uuid.UUID
-	ID          uuid.UUID
-	Key         string
-	Name        string
-	Permissions []string
-	BuiltIn     bool
-	CreatedAt   time.Time
+	UserID uuid.UUID
+	Role   Role
 }
 
 func (q *Queries) ListRolesOfUsers(ctx context.Context, userIds []uuid.UUID) ([]ListRolesOfUsersRow, error) {
@@ -257,12 +235,13 @@ func (q *Queries) ListRolesOfUsers(ctx context.Context, userIds []uuid.UUID) ([]
 		var i ListRolesOfUsersRow
 		if err := rows.Scan(
 			&i.UserID,
-			&i.ID,
-			&i.Key,
-			&i.Name,
-			&i.Permissions,
-			&i.BuiltIn,
-			&i.CreatedAt,
+			&i.Role.ID,
+			&i.Role.TenantID,
+			&i.Role.Key,
+			&i.Role.Name,
+			&i.Role.Permissions,
+			&i.Role.BuiltIn,
+			&i.Role.CreatedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -275,34 +254,26 @@ func (q *Queries) ListRolesOfUsers(ctx context.Context, userIds []uuid.UUID) ([]
 }
 
 const lockRoles = `-- name: LockRoles :many
-SELECT id, key, name, permissions, built_in, created_at
+SELECT id, tenant_id, key, name, permissions, built_in, created_at
 FROM roles
 ORDER BY id
 FOR NO KEY UPDATE
 `
 
-type LockRolesRow struct {
-	ID          uuid.UUID
-	Key         string
-	Name        string
-	Permissions []string
-	BuiltIn     bool
-	CreatedAt   time.Time
-}
-
 // Changes of people and roles take turns: what they decide by must hold until
 // they end. Assignments by others may go on, hence NO KEY.
-func (q *Queries) LockRoles(ctx context.Context) ([]LockRolesRow, error) {
+func (q *Queries) LockRoles(ctx context.Context) ([]Role, error) {
 	rows, err := q.db.Query(ctx, lockRoles)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []LockRolesRow{}
+	items := []Role{}
 	for rows.Next() {
-		var i LockRolesRow
+		var i Role
 		if err := rows.Scan(
 			&i.ID,
+			&i.TenantID,
 			&i.Key,
 			&i.Name,
 			&i.Permissions,

@@ -38,7 +38,7 @@ type change struct {
 	caller *identity.Caller
 	// held is what the caller may do at this moment.
 	held  permission.Set
-	roles []tenantdb.LockRolesRow
+	roles []tenantdb.Role
 }
 
 // change runs fn with the caller's permissions read under the lock. FORBIDDEN
@@ -65,13 +65,13 @@ func (u *Users) change(ctx context.Context, needed string, fn func(change) error
 }
 
 // role returns the role with this key. INVALID_INPUT of the field.
-func (c change) role(field, key string) (tenantdb.LockRolesRow, error) {
+func (c change) role(field, key string) (tenantdb.Role, error) {
 	for _, role := range c.roles {
 		if role.Key == key {
 			return role, nil
 		}
 	}
-	return tenantdb.LockRolesRow{}, fault.InvalidInput(field, "the tenant has no role with this key")
+	return tenantdb.Role{}, fault.InvalidInput(field, "the tenant has no role with this key")
 }
 
 // mayGive answers FORBIDDEN unless the caller holds all of these permissions
@@ -85,7 +85,7 @@ func (c change) mayGive(permissions []string) error {
 
 // ownerStays answers CONFLICT of the field if the user is the only active one who
 // holds the role and the role is the owner's.
-func (c change) ownerStays(ctx context.Context, field string, user uuid.UUID, role tenantdb.LockRolesRow) error {
+func (c change) ownerStays(ctx context.Context, field string, user uuid.UUID, role tenantdb.Role) error {
 	if role.Key != tenant.RoleOwner {
 		return nil
 	}

@@ -74,9 +74,7 @@ func (u *Users) Invitations(ctx context.Context, args page.Args) (*InvitationCon
 	for i, row := range rows {
 		open[i] = &Invitation{
 			ID: row.ID, Email: row.Email, ExpiresAt: row.ExpiresAt, InvitedByID: row.InvitedBy, tenant: caller.Tenant.ID(),
-			Role: roleFromRow(tenantdb.LockRolesRow{
-				ID: row.RoleID, Key: row.Key, Name: row.Name, Permissions: row.Permissions, BuiltIn: row.BuiltIn, CreatedAt: row.CreatedAt,
-			}),
+			Role: roleFromRow(row.Role),
 		}
 	}
 	return page.New(open, limit, args, func(i *Invitation) string { return page.IDCursor(i.ID) }), nil

@@ -54,11 +54,11 @@ func (u *Users) DeactivateUser(ctx context.Context, in DeactivateUserInput) (use
 		if err != nil {
 			return fmt.Errorf("roles of %s: %w", in.UserID, err)
 		}
-		for _, role := range held {
-			if err := c.mayGive(role.Permissions); err != nil {
+		for _, row := range held {
+			if err := c.mayGive(row.Role.Permissions); err != nil {
 				return err
 			}
-			if err := c.ownerStays(ctx, "input.userId", in.UserID, tenantdb.LockRolesRow{ID: role.ID, Key: role.Key}); err != nil {
+			if err := c.ownerStays(ctx, "input.userId", in.UserID, row.Role); err != nil {
 				return err
 			}
 		}
@@ -164,7 +164,7 @@ func (u *Users) UpdateRole(ctx context.Context, in UpdateRoleInput) (*Role, erro
 		}
 	}
 	var home db.Tenant
-	var role tenantdb.LockRolesRow
+	var role tenantdb.Role
 	err = u.change(ctx, tenant.RolesManage, func(c change) error {
 		home = c.caller.Tenant
 		if role, err = c.role("input.role", in.Role); err != nil {
@@ -211,7 +211,7 @@ type UnassignRoleInput AssignRoleInput
 // UNAUTHENTICATED; FORBIDDEN; NOT_FOUND; INVALID_INPUT of input.role; CONFLICT of
 // input.userId for a deactivated user.
 func (u *Users) AssignRole(ctx context.Context, in AssignRoleInput) (*User, error) {
-	return u.reassign(ctx, in, "role.assign", func(c change, user *User, role tenantdb.LockRolesRow) (int64, error) {
+	return u.reassign(ctx, in, "role.assign", func(c change, user *User, role tenantdb.Role) (int64, error) {
 		if !user.active() {
 			return 0, fault.Conflict("input.userId", "this user is deactivated")
 		}
@@ -226,7 +226,7 @@ func (u *Users) AssignRole(ctx context.Context, in AssignRoleInput) (*User, erro
 // UNAUTHENTICATED; FORBIDDEN; NOT_FOUND; INVALID_INPUT of input.role; CONFLICT of
 // input.userId for the last owner.
 func (u *Users) UnassignRole(ctx context.Context, in UnassignRoleInput) (*User, error) {
-	return u.reassign(ctx, AssignRoleInput(in), "role.unassign", func(c change, user *User, role tenantdb.LockRolesRow) (int64, error) {
+	return u.reassign(ctx, AssignRoleInput(in), "role.unassign", func(c change, user *User, role tenantdb.Role) (int64, error) {
 		changed, err := c.q.UnassignRole(ctx, user.ID, role.ID)
 		if err != nil || changed == 0 || !user.active() {
 			return changed, err
@@ -237,7 +237,7 @@ func (u *Users) UnassignRole(ctx context.Context, in UnassignRoleInput) (*User, 
 
 // reassign changes who holds a role.
 func (u *Users) reassign(
-	ctx context.Context, in AssignRoleInput, action string, apply func(change, *User, tenantdb.LockRolesRow) (int64, error),
+	ctx context.Context, in AssignRoleInput, action string, apply func(change, *User, tenantdb.Role) (int64, error),
 ) (*User, error) {
 	var user *User
 	changed := int64(0)

@@ -50,7 +50,7 @@ func (u *Users) Roles(ctx context.Context) ([]*Role, error) {
 	}
 	roles := make([]*Role, len(rows))
 	for i, row := range rows {
-		roles[i] = roleFromRow(tenantdb.LockRolesRow(row))
+		roles[i] = roleFromRow(row)
 	}
 	return roles, nil
 }
@@ -73,7 +73,7 @@ func (u *Users) RolesByID(ctx context.Context, ids []uuid.UUID) ([]*Role, error)
 	}
 	found := make(map[uuid.UUID]*Role, len(rows))
 	for _, row := range rows {
-		found[row.ID] = roleFromRow(tenantdb.LockRolesRow(row))
+		found[row.ID] = roleFromRow(row)
 	}
 	for i, id := range ids {
 		roles[i] = found[id]
@@ -100,9 +100,7 @@ func (u *Users) RolesOf(ctx context.Context, users []uuid.UUID) ([][]*Role, erro
 	}
 	held := map[uuid.UUID][]*Role{}
 	for _, row := range rows {
-		held[row.UserID] = append(held[row.UserID], roleFromRow(tenantdb.LockRolesRow{
-			ID: row.ID, Key: row.Key, Name: row.Name, Permissions: row.Permissions, BuiltIn: row.BuiltIn, CreatedAt: row.CreatedAt,
-		}))
+		held[row.UserID] = append(held[row.UserID], roleFromRow(row.Role))
 	}
 	roles := make([][]*Role, len(users))
 	for i, id := range users {
@@ -188,7 +186,7 @@ func (u *Users) visible(ctx context.Context, caller *identity.Caller, users []uu
 	return users, nil
 }
 
-func roleFromRow(row tenantdb.LockRolesRow) *Role {
+func roleFromRow(row tenantdb.Role) *Role {
 	return &Role{
 		ID: row.ID, Key: row.Key, Name: row.Name, Permissions: row.Permissions, BuiltIn: row.BuiltIn, CreatedAt: row.CreatedAt,
 	}

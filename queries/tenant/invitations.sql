@@ -15,8 +15,7 @@ RETURNING id, email, role_key, expires_at, invited_by;
 
 -- name: ListOpenInvitations :many
 -- The newest first: ids are UUIDv7.
-SELECT i.id, i.email, i.expires_at, i.invited_by,
-       r.id AS role_id, r.key, r.name, r.permissions, r.built_in, r.created_at
+SELECT i.id, i.email, i.expires_at, i.invited_by, sqlc.embed(r)
 FROM invitations i
 JOIN roles r ON r.key = i.role_key
 WHERE i.accepted_at IS NULL AND i.expires_at > @at

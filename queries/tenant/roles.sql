@@ -36,24 +36,24 @@ WHERE ur.user_id = ANY(@user_ids::uuid[]) AND u.state = 'active';
 -- name: LockRoles :many
 -- Changes of people and roles take turns: what they decide by must hold until
 -- they end. Assignments by others may go on, hence NO KEY.
-SELECT id, key, name, permissions, built_in, created_at
+SELECT *
 FROM roles
 ORDER BY id
 FOR NO KEY UPDATE;
 
 -- name: ListRoles :many
-SELECT id, key, name, permissions, built_in, created_at
+SELECT *
 FROM roles
 ORDER BY built_in DESC, key
 LIMIT 100;
 
 -- name: GetRolesByID :many
-SELECT id, key, name, permissions, built_in, created_at
+SELECT *
 FROM roles
 WHERE id = ANY(@ids::uuid[]);
 
 -- name: ListRolesOfUsers :many
-SELECT ur.user_id, r.id, r.key, r.name, r.permissions, r.built_in, r.created_at
+SELECT ur.user_id, sqlc.embed(r)
 FROM user_roles ur
 JOIN roles r ON r.id = ur.role_id
 WHERE ur.user_id = ANY(@user_ids::uuid[])
