@@ -17,11 +17,6 @@ import (
 // signInFirst is what an anonymous client reads where a caller is needed.
 const signInFirst = "sign in first"
 
-// errConfirmFirst answers a caller who has proved who they are too long ago.
-func errConfirmFirst(maxAge time.Duration) *fault.Error {
-	return fault.StepUpRequired("confirm your password first: this needs a sign-in that is not older", maxAge)
-}
-
 // refused tells which rights of an operation the caller of ctx does not have, and
 // which of its variables are null and must not be; nil if there is nothing, and then
 // it has allocated nothing. It fails with UNAVAILABLE
@@ -90,7 +85,7 @@ func (r *Router) unfulfilled(ctx context.Context, caller *identity.Caller, q *ri
 		return errSignInFirst, nil
 	}
 	if q.MaxAge > 0 && time.Since(caller.AuthTime) > q.MaxAge {
-		return errConfirmFirst(q.MaxAge), nil
+		return fault.StepUpRequired(q.MaxAge), nil
 	}
 	if len(q.Scopes) == 0 {
 		return nil, nil //nolint:nilnil // fulfilled

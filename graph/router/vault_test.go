@@ -171,7 +171,8 @@ func unknown(path string) string {
 }
 
 func stale(seconds, path string) string {
-	return `{"message":"confirm your password first: this needs a sign-in that is not older","path":` + path +
+	return `{"message":"this needs a password that was given in the last ` + seconds +
+		` seconds: ask for it, call confirmPassword, and repeat this with the access token that it answers","path":` + path +
 		`,"extensions":{"code":"STEP_UP_REQUIRED","maxAge":` + seconds + `}}`
 }
 

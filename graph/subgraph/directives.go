@@ -30,7 +30,7 @@ func StepUp(ctx context.Context, _ any, next graphql.Resolver, maxAge int) (any,
 		return nil, err
 	}
 	if most := time.Duration(maxAge) * time.Second; time.Since(caller.AuthTime) > most {
-		return nil, fault.StepUpRequired("confirm your password first: this needs a sign-in that is not older", most)
+		return nil, fault.StepUpRequired(most)
 	}
 	return next(ctx)
 }

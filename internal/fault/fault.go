@@ -7,6 +7,7 @@ package fault
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -112,9 +113,11 @@ func RateLimited(message string, retryAfter time.Duration) *Error {
 }
 
 // StepUpRequired says that the caller has proved who they are longer ago than
-// maxAge.
-func StepUpRequired(message string, maxAge time.Duration) *Error {
-	return &Error{Code: CodeStepUpRequired, Message: message, MaxAge: maxAge}
+// maxAge, which is in whole seconds, and what to do.
+func StepUpRequired(maxAge time.Duration) *Error {
+	return &Error{Code: CodeStepUpRequired, MaxAge: maxAge, Message: fmt.Sprintf(
+		"this needs a password that was given in the last %d seconds: ask for it, call confirmPassword, and repeat this with the access token that it answers",
+		int64(maxAge/time.Second))}
 }
 
 // Unavailable says that something needed does not answer at the moment.
