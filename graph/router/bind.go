@@ -25,9 +25,9 @@ func (r *Router) bind(ctx context.Context, class *class, request *request) (*ope
 	if err != nil {
 		verdict, limited := r.take(ctx, class, nil, 0, nil)
 		if limited != nil {
-			err = limited
+			return op, nil, verdict, limited
 		}
-		return op, nil, verdict, err
+		return op, nil, verdict, r.suggesting(ctx, err)
 	}
 	verdict, err := r.take(ctx, class, op, price, request.variables)
 	if err != nil {

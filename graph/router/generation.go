@@ -21,9 +21,7 @@ import (
 // request works with the generation that it found; what it has begun ends with it.
 type generation struct {
 	*Router
-	graph *supergraph.Graph
-	// valid has the rules for whole documents; nil where the client schema is not
-	// complete: then the engine's rules are all.
+	graph   *supergraph.Graph
 	valid   *valid.Rules
 	cache   *otter.Cache[planKey, *entry]
 	tools   sync.Pool // of *toolkit
@@ -50,9 +48,14 @@ func (r *Router) newGeneration(ctx context.Context, config []byte, remote map[st
 	}
 	g := &generation{Router: r, graph: graph}
 	sdl, _ := graph.Published()
-	if g.valid, err = valid.Load(sdl); err != nil {
-		r.log.WarnContext(ctx, "the schema of clients is not complete: of documents, operations that are not chosen are not validated", "error", err)
+	schema, undefined, err := valid.Schema(sdl)
+	if err != nil {
+		return nil, fmt.Errorf("supergraph config: %w", err)
 	}
+	if len(undefined) > 0 {
+		r.log.WarnContext(ctx, "the schema of clients uses directives that it does not define: they say nothing", "directives", undefined)
+	}
+	g.valid = valid.New(schema)
 	g.tools.New = func() any { return newToolkit() }
 	if g.cache, err = newPlanCache(r.options.CacheSize); err != nil {
 		return nil, fmt.Errorf("plan cache: %w", err)

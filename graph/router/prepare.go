@@ -206,8 +206,8 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	defer r.tools.Put(tools)
 	var report operationreport.Report
 	doc := &d.AST
-	if r.valid != nil && key.refused == "" {
-		if err := r.valid.Check(d.Text, r.options.Introspection); err != nil {
+	if key.refused == "" {
+		if err := r.valid.Check(d.Text); err != nil {
 			return nil, err
 		}
 	}

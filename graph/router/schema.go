@@ -83,6 +83,20 @@ func (r *Router) mayReadSchema(ctx context.Context) error {
 	return nil
 }
 
+// suggesting words a refused document anew where it has names that are unknown and the
+// caller of ctx may read the schema: with those that are like them. Whether they may is
+// asked only then. Nobody else learns a name.
+func (r *Router) suggesting(ctx context.Context, err error) error {
+	var refused *clienterr.DocumentError
+	if !errors.As(err, &refused) || refused.Text == "" || r.mayReadSchema(ctx) != nil {
+		return err
+	}
+	if worded := r.current.Load().valid.Suggest(refused.Text); worded != nil {
+		return worded
+	}
+	return err // by another supergraph, meanwhile
+}
+
 var errIntrospectionOff = fault.Forbidden("introspection is switched off")
 
 // refuseReader answers somebody who may not read the schema.

@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
+	"github.com/tradesage/tradesage/graph/router"
 	"github.com/tradesage/tradesage/internal/fault"
 )
 
@@ -83,6 +84,57 @@ func TestSuggestions(t *testing.T) {
 				t.Errorf("%s: %s", text, got.body)
 			}
 		}
+	}
+}
+
+// Where reading the schema takes a scope, its holders are told names that are like
+// unknown ones; nobody else learns a name, whatever they guess and however their
+// requests meet those of holders. Who may is asked where there is something to tell.
+func TestSuggestionsByScope(t *testing.T) {
+	t.Parallel()
+	v := newVault(t, func(o *router.Options) { o.Introspection, o.IntrospectionScope = false, "schema:read" })
+	reader := v.caller(0, "schema:read")
+	others := []string{"", v.caller(0), v.caller(0, "salaries", "schema")}
+	asked := func() int {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.asked
+	}
+	for mistake, near := range map[string]string{
+		`{ ledgr { id } }`:                   "ledger",
+		`{ me { salry } }`:                   "salary",
+		`{ person(ident: "x") { id } }`:      `\"id\"`,
+		`{ things { ... on Bagg { id } } }`:  "Bag",
+		`query($x: Strin) { open }`:          "String",
+		`mutation { spend(amout: 1) }`:       "amount",
+		`{ open } query Q { open salry me }`: "",
+	} {
+		body := fmt.Sprintf(`{"query":%s}`, quoted(mistake))
+		for _, token := range []string{others[0], reader, others[1], reader, others[2]} {
+			got := post(v.router, body, "Authorization", token)
+			wantError(t, got, fault.CodeInvalidInput, "")
+			if told := strings.Contains(got.body, "Did you mean"); told != (token == reader && near != "") {
+				t.Errorf("%s: %s", mistake, got.body)
+			}
+			if token == reader && !strings.Contains(got.body, near) {
+				t.Errorf("%s: want %s in %s", mistake, near, got.body)
+			}
+		}
+	}
+	before := asked()
+	for _, fine := range []string{
+		`{ open }`, `{ open @skip }`, `{ open `, `query($x: Int) { open }`,
+		`{ ` + strings.Repeat("opem ", 20) + `}`, `{ open` + strings.Repeat("n", 200_000) + ` }`, // too dear to find names for
+	} {
+		post(v.router, fmt.Sprintf(`{"query":%s}`, quoted(fine)), "Authorization", reader)
+	}
+	if asked() != before {
+		t.Error("who may read the schema was asked where no name is unknown")
+	}
+	v.away = fault.Unavailable("permissions cannot be read")
+	got := post(v.router, `{"query":"{ me { salry } }"}`, "Authorization", reader)
+	if wantError(t, got, fault.CodeInvalidInput, ""); strings.Contains(got.body, "Did you mean") {
+		t.Errorf("where it cannot be told who may: %s", got.body)
 	}
 }
 

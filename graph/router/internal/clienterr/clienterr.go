@@ -65,7 +65,11 @@ type Extensions struct {
 }
 
 // DocumentError is one or more errors in a document, with their places.
-type DocumentError struct{ Errors []Error }
+type DocumentError struct {
+	Errors []Error
+	// Text is the document where one of its names is unknown, else empty.
+	Text string
+}
 
 func (e *DocumentError) Error() string { return e.Errors[0].Message }
 

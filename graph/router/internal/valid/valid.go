@@ -4,11 +4,9 @@
 package valid
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 
-	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -45,38 +43,64 @@ var common = []core.Rule{
 	rules.VariablesAreInputTypesRule, rules.VariablesInAllowedPositionRule,
 }
 
-// Load reads a schema. It fails on one that is not complete, as one with directives
-// that it does not define.
-func Load(sdl string) (*Rules, error) {
-	schema, err := gqlparser.LoadSchema(&ast.Source{Name: "schema", Input: sdl})
-	if err != nil {
-		return nil, err
-	}
+// New makes the rules of a schema.
+func New(schema *ast.Schema) *Rules {
 	return &Rules{
 		schema: schema,
 		plain: rules.NewRules(append(slices.Clone(common), rules.FieldsOnCorrectTypeRuleWithoutSuggestions,
-			knownArguments(false), rules.KnownTypeNamesRuleWithoutSuggestions, rules.ValuesOfCorrectTypeRuleWithoutSuggestions)...),
+			knownArguments(false), knownTypes(false), rules.ValuesOfCorrectTypeRuleWithoutSuggestions)...),
 		helpful: rules.NewRules(append(slices.Clone(common), rules.FieldsOnCorrectTypeRule,
-			knownArguments(true), rules.KnownTypeNamesRule, rules.ValuesOfCorrectTypeRule)...),
-	}, nil
+			knownArguments(true), knownTypes(true), rules.ValuesOfCorrectTypeRule)...),
+	}
 }
 
 // Check refuses a document that is not valid, with INVALID_INPUT and the places of
-// what is wrong. suggest is whether names of the schema are told that are like unknown
-// ones: it is for who may read the schema.
-func (r *Rules) Check(text string, suggest bool) error {
+// what is wrong. Where one of its names is unknown the error has the document with it,
+// for Suggest.
+func (r *Rules) Check(text string) error { return r.check(text, r.plain) }
+
+// Suggest is Check, and tells names of the schema that are like unknown ones: it is for
+// who may read the schema.
+func (r *Rules) Suggest(text string) error { return r.check(text, r.helpful) }
+
+func (r *Rules) check(text string, by *rules.Rules) error {
 	doc, err := parser.ParseQuery(&ast.Source{Input: text})
 	if err != nil {
 		return refusal(gqlerror.List{gqlerror.WrapIfUnwrapped(err)})
 	}
-	chosen := r.plain
-	if suggest {
-		chosen = r.helpful
+	errs := validator.ValidateWithRules(r.schema, doc, by)
+	if len(errs) == 0 {
+		return nil
 	}
-	if errs := validator.ValidateWithRules(r.schema, doc, chosen); len(errs) > 0 {
-		return refusal(errs)
+	out := refusal(errs)
+	if len(errs) <= maxErrors && !tooLong(text) && slices.ContainsFunc(errs, func(e *gqlerror.Error) bool { return slices.Contains(suggesting, e.Rule) }) {
+		out.Text = text
 	}
-	return nil
+	return out
+}
+
+// suggesting are the rules that know names to suggest.
+var suggesting = []string{
+	rules.FieldsOnCorrectTypeRuleWithoutSuggestions.Name, rules.ValuesOfCorrectTypeRuleWithoutSuggestions.Name,
+	argumentNames, typeNames,
+}
+
+// maxName bounds the names that others are looked for, in bytes, and maxErrors the
+// errors: what is alike takes the product of lengths to find.
+const maxName = 100
+
+func tooLong(text string) bool {
+	run := 0
+	for i := range len(text) {
+		c := text[i]
+		if run++; c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			run = 0
+		}
+		if run > maxName {
+			return true
+		}
+	}
+	return false
 }
 
 // leafValues refuses what ValuesOfCorrectType overlooks: objects in place of scalars
@@ -98,40 +122,7 @@ var leafValues = core.Rule{Name: "LeafValues", RuleFunc: func(on *core.Events, r
 	})
 }}
 
-// knownArguments refuses arguments that a field or a directive does not have, at their
-// own places.
-func knownArguments(suggest bool) core.Rule {
-	return core.Rule{Name: "KnownArgumentNames", RuleFunc: func(on *core.Events, refuse core.AddErrFunc) {
-		check := func(given ast.ArgumentList, known ast.ArgumentDefinitionList, of string) {
-			for _, argument := range given {
-				if known.ForName(argument.Name) != nil {
-					continue
-				}
-				how := []core.ErrorOption{core.Message("Unknown argument %q on %s.", argument.Name, of), core.At(argument.Position)}
-				if suggest {
-					var names []string
-					for _, d := range known {
-						names = append(names, d.Name)
-					}
-					how = append(how, core.SuggestListQuoted("Did you mean", argument.Name, names))
-				}
-				refuse(how...)
-			}
-		}
-		on.OnField(func(_ *core.Walker, f *ast.Field) {
-			if f.Definition != nil && f.ObjectDefinition != nil {
-				check(f.Arguments, f.Definition.Arguments, fmt.Sprintf("field %q", f.ObjectDefinition.Name+"."+f.Name))
-			}
-		})
-		on.OnDirective(func(_ *core.Walker, d *ast.Directive) {
-			if d.Definition != nil {
-				check(d.Arguments, d.Definition.Arguments, fmt.Sprintf("directive %q", "@"+d.Name))
-			}
-		})
-	}}
-}
-
-func refusal(errs gqlerror.List) error {
+func refusal(errs gqlerror.List) *clienterr.DocumentError {
 	out := &clienterr.DocumentError{}
 	told := map[string]bool{} // a fragment is looked at by itself and where it is spread
 	for _, err := range errs {
