@@ -47,15 +47,16 @@ type callerClass struct {
 type bounds struct {
 	Name string `json:"name"`
 
-	MaxBody          int64 `json:"maxBody"`
-	MaxTokens        int   `json:"maxTokens"`
-	MaxDepth         int   `json:"maxDepth"`
-	MaxFields        int   `json:"maxFields"`
-	MaxAliases       int   `json:"maxAliases"`
-	MaxRootFields    int   `json:"maxRootFields"`
-	MaxDirectives    int   `json:"maxDirectives"`
-	MaxIntrospection int   `json:"maxIntrospection"`
-	MaxCost          int64 `json:"maxCost"`
+	MaxBody               int64 `json:"maxBody"`
+	MaxTokens             int   `json:"maxTokens"`
+	MaxDepth              int   `json:"maxDepth"`
+	MaxFields             int   `json:"maxFields"`
+	MaxAliases            int   `json:"maxAliases"`
+	MaxRootFields         int   `json:"maxRootFields"`
+	MaxDirectives         int   `json:"maxDirectives"`
+	MaxIntrospection      int   `json:"maxIntrospection"`
+	MaxIntrospectionBytes int   `json:"maxIntrospectionBytes"`
+	MaxCost               int64 `json:"maxCost"`
 
 	RateUser       *rate `json:"rateUser"`
 	RateTenant     *rate `json:"rateTenant"`
@@ -130,7 +131,7 @@ func (f *limitsFile) validate() error {
 func (b *bounds) check(others ...int64) error {
 	for _, n := range append(others,
 		b.MaxBody, int64(b.MaxTokens), int64(b.MaxDepth), int64(b.MaxFields), int64(b.MaxAliases),
-		int64(b.MaxRootFields), int64(b.MaxDirectives), int64(b.MaxIntrospection), b.MaxCost,
+		int64(b.MaxRootFields), int64(b.MaxDirectives), int64(b.MaxIntrospection), int64(b.MaxIntrospectionBytes), b.MaxCost,
 	) {
 		if n < 0 {
 			return fmt.Errorf("a limit is negative: %d", n)
@@ -142,7 +143,8 @@ func (b *bounds) check(others ...int64) error {
 func (b *bounds) limits() router.Limits {
 	return router.Limits{
 		MaxBodyBytes: b.MaxBody, MaxTokens: b.MaxTokens, MaxDepth: b.MaxDepth, MaxFields: b.MaxFields, MaxAliases: b.MaxAliases,
-		MaxRootFields: b.MaxRootFields, MaxDirectives: b.MaxDirectives, MaxIntrospection: b.MaxIntrospection, MaxCost: b.MaxCost,
+		MaxRootFields: b.MaxRootFields, MaxDirectives: b.MaxDirectives, MaxIntrospection: b.MaxIntrospection,
+		MaxIntrospectionBytes: b.MaxIntrospectionBytes, MaxCost: b.MaxCost,
 	}
 }
 

@@ -16,16 +16,17 @@ import (
 
 // limitsConfig bounds what callers may ask for, and how often.
 type limitsConfig struct {
-	MaxBody          int64 `name:"max-body" env:"TRADESAGE_MAX_BODY" default:"1048576" help:"Most bytes of a GraphQL request, as it comes and unpacked."`
-	MaxTokens        int   `name:"max-tokens" env:"TRADESAGE_MAX_TOKENS" default:"10000" help:"Most lexical tokens of a document."`
-	MaxDepth         int   `name:"max-depth" env:"TRADESAGE_MAX_DEPTH" default:"25" help:"How deep fields may nest."`
-	MaxFields        int   `name:"max-fields" env:"TRADESAGE_MAX_FIELDS" default:"2000" help:"Most fields of an operation, its fragments expanded."`
-	MaxAliases       int   `name:"max-aliases" env:"TRADESAGE_MAX_ALIASES" default:"200" help:"Most aliases of an operation, its fragments expanded."`
-	MaxRootFields    int   `name:"max-root-fields" env:"TRADESAGE_MAX_ROOT_FIELDS" default:"50" help:"Most fields of the operation itself."`
-	MaxDirectives    int   `name:"max-directives" env:"TRADESAGE_MAX_DIRECTIVES" default:"50" help:"Most directives of an operation, its fragments expanded."`
-	MaxIntrospection int   `name:"max-introspection" env:"TRADESAGE_MAX_INTROSPECTION" default:"3" help:"How deep lists may nest within an introspection."`
-	MaxCost          int64 `name:"max-cost" env:"TRADESAGE_MAX_COST" default:"40000" help:"Most that an operation may cost, by the @cost and @listSize of the schema."`
-	AnonymousMaxCost int64 `name:"anonymous-max-cost" env:"TRADESAGE_ANONYMOUS_MAX_COST" default:"1000" help:"The same for who is not signed in."`
+	MaxBody               int64 `name:"max-body" env:"TRADESAGE_MAX_BODY" default:"1048576" help:"Most bytes of a GraphQL request, as it comes and unpacked."`
+	MaxTokens             int   `name:"max-tokens" env:"TRADESAGE_MAX_TOKENS" default:"10000" help:"Most lexical tokens of a document."`
+	MaxDepth              int   `name:"max-depth" env:"TRADESAGE_MAX_DEPTH" default:"25" help:"How deep fields may nest."`
+	MaxFields             int   `name:"max-fields" env:"TRADESAGE_MAX_FIELDS" default:"2000" help:"Most fields of an operation, its fragments expanded."`
+	MaxAliases            int   `name:"max-aliases" env:"TRADESAGE_MAX_ALIASES" default:"200" help:"Most aliases of an operation, its fragments expanded."`
+	MaxRootFields         int   `name:"max-root-fields" env:"TRADESAGE_MAX_ROOT_FIELDS" default:"50" help:"Most fields of the operation itself."`
+	MaxDirectives         int   `name:"max-directives" env:"TRADESAGE_MAX_DIRECTIVES" default:"50" help:"Most directives of an operation, its fragments expanded."`
+	MaxIntrospection      int   `name:"max-introspection" env:"TRADESAGE_MAX_INTROSPECTION" default:"3" help:"How deep lists may nest within an introspection."`
+	MaxIntrospectionBytes int   `name:"max-introspection-bytes" env:"TRADESAGE_MAX_INTROSPECTION_BYTES" default:"16777216" help:"Most bytes that an operation's __schema and __type may answer."`
+	MaxCost               int64 `name:"max-cost" env:"TRADESAGE_MAX_COST" default:"40000" help:"Most that an operation may cost, by the @cost and @listSize of the schema."`
+	AnonymousMaxCost      int64 `name:"anonymous-max-cost" env:"TRADESAGE_ANONYMOUS_MAX_COST" default:"1000" help:"The same for who is not signed in."`
 
 	RateIP         rate            `name:"rate-ip" env:"TRADESAGE_RATE_IP" default:"600/1m" help:"Requests of who is not signed in, by address, as 600/1m: 600 at once, and 600 more in each minute, evenly; off for no limit."`
 	RateSockets    rate            `name:"rate-sockets" env:"TRADESAGE_RATE_SOCKETS" default:"1000/1m" help:"WebSockets that an address may open."`
@@ -99,7 +100,7 @@ func (c *limitsConfig) validate() error {
 	for name, value := range map[string]int64{
 		"BODY": c.MaxBody, "TOKENS": int64(c.MaxTokens), "DEPTH": int64(c.MaxDepth), "FIELDS": int64(c.MaxFields),
 		"ALIASES": int64(c.MaxAliases), "ROOT_FIELDS": int64(c.MaxRootFields), "DIRECTIVES": int64(c.MaxDirectives),
-		"INTROSPECTION": int64(c.MaxIntrospection), "COST": c.MaxCost,
+		"INTROSPECTION": int64(c.MaxIntrospection), "INTROSPECTION_BYTES": int64(c.MaxIntrospectionBytes), "COST": c.MaxCost,
 	} {
 		if value < 0 { // 0 is the default
 			return fmt.Errorf("TRADESAGE_MAX_%s: %d is negative", name, value)
@@ -157,7 +158,8 @@ func (c *limitsConfig) limits() router.Limits {
 	return router.Limits{
 		MaxBodyBytes: c.MaxBody, MaxTokens: c.MaxTokens, MaxDepth: c.MaxDepth, MaxFields: c.MaxFields, MaxAliases: c.MaxAliases,
 		MaxRootFields: c.MaxRootFields, MaxDirectives: c.MaxDirectives, MaxIntrospection: c.MaxIntrospection,
-		MaxCost: c.MaxCost, Guarded: guarded,
+		MaxIntrospectionBytes: c.MaxIntrospectionBytes,
+		MaxCost:               c.MaxCost, Guarded: guarded,
 	}
 }
 

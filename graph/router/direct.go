@@ -145,8 +145,24 @@ func (r *Router) respond(
 }
 
 // resolve runs an operation and returns its answer as the engine or the subgraph
-// gives it; clean says that it has no errors.
+// gives it, with what is told of the schema; clean says that it has no errors.
 func (r *Router) resolve(
+	ctx context.Context, op *operation, variables *astjson.Value, out *bytes.Buffer,
+) (answer []byte, clean bool, err error) {
+	answer, clean = []byte(`{"data":{}}`), true
+	if op.response != nil {
+		if answer, clean, err = r.fetch(ctx, op, variables, out); err != nil {
+			return nil, false, err
+		}
+	}
+	if op.introspection != nil {
+		answer = op.introspection.Join(answer, variables)
+	}
+	return answer, clean, nil
+}
+
+// fetch runs what of an operation has fetches.
+func (r *Router) fetch(
 	ctx context.Context, op *operation, variables *astjson.Value, out *bytes.Buffer,
 ) (answer []byte, clean bool, _ error) {
 	rc := r.resolveContext(ctx, op, variables)

@@ -70,7 +70,8 @@ func TestDirectAnswersAreTheEnginesAnswers(t *testing.T) {
 		{`{ book(id: "b1") { id: title } }`, "", false},
 		{`{ __typename hello }`, "", false},
 		{`{ __schema { queryType { name } } }`, "", false},
-		{`{ hello __type(name: "Book") { name } }`, "", false},
+		{`{ hello __type(name: "Book") { name } }`, "", true},
+		{`query($n: String!) { __type(name: $n) { a: name } secret b: __schema { queryType { name } } }`, `{"n":"Book"}`, true},
 	} {
 		if got := router.IsDirect(directly, c.query, c.variables); got != c.direct {
 			t.Errorf("%s: direct is %t, want %t", c.query, got, c.direct)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/tradesage/tradesage/graph/router/internal/introspect"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/graph/router/internal/supergraph"
 	"github.com/tradesage/tradesage/graph/router/internal/valid"
@@ -23,6 +24,7 @@ type generation struct {
 	*Router
 	graph   *supergraph.Graph
 	valid   *valid.Rules
+	schema  *introspect.Source
 	cache   *otter.Cache[planKey, *entry]
 	tools   sync.Pool // of *toolkit
 	sources map[string]fetcher
@@ -55,7 +57,7 @@ func (r *Router) newGeneration(ctx context.Context, config []byte, remote map[st
 	if len(undefined) > 0 {
 		r.log.WarnContext(ctx, "the schema of clients uses directives that it does not define: they say nothing", "directives", undefined)
 	}
-	g.valid = valid.New(schema)
+	g.valid, g.schema = valid.New(schema), introspect.New(schema)
 	g.tools.New = func() any { return newToolkit() }
 	if g.cache, err = newPlanCache(r.options.CacheSize); err != nil {
 		return nil, fmt.Errorf("plan cache: %w", err)

@@ -63,12 +63,10 @@ func (r *Router) respondInPart(
 	if err != nil {
 		return nil, true, err
 	}
-	answer := []byte(`{"data":{}}`)
-	if part.response != nil {
-		ctx = part.entities.Keep(ctx, nil)
-		if answer, _, err = r.resolve(ctx, part, variables, out); err != nil {
-			return nil, true, err
-		}
+	ctx = part.entities.Keep(ctx, nil)
+	answer, _, err := r.resolve(ctx, part, variables, out)
+	if err != nil {
+		return nil, true, err
 	}
 	parsed, err := astjson.ParseBytes(answer)
 	if err != nil {

@@ -133,5 +133,5 @@ func TestIntrospectionWithAliases(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, func(s *shop) { s.options.Introspection = true })
 	wantBody(t, query(s.router, `{ a: __schema { q: queryType { n: name k: kind d: description t: __typename } } b: __type(name: "Int") { kind: name name: kind } }`, ""),
-		`{"data":{"a":{"q":{"n":"Query","k":"OBJECT","d":"","t":"__Type"}},"b":{"kind":"Int","name":"SCALAR"}}}`)
+		`{"data":{"a":{"q":{"n":"Query","k":"OBJECT","d":null,"t":"__Type"}},"b":{"kind":"Int","name":"SCALAR"}}}`)
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/tradesage/tradesage/graph/router/internal/document"
 	"github.com/tradesage/tradesage/graph/router/internal/entities"
 	"github.com/tradesage/tradesage/graph/router/internal/inputs"
+	"github.com/tradesage/tradesage/graph/router/internal/introspect"
 	"github.com/tradesage/tradesage/graph/router/internal/rights"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/telemetry"
@@ -49,7 +50,8 @@ type entry struct {
 // operation is ready to run. It is shared by all requests and, but for task,
 // never changes.
 type operation struct {
-	kind      ast.OperationType
+	kind ast.OperationType
+	// response is nil where nothing is to be fetched.
 	response  *resolve.GraphQLResponse
 	variables inputs.Variables
 	// trigger is set for a subscription.
@@ -66,8 +68,10 @@ type operation struct {
 	key  planKey
 	// from is the generation that it was planned for.
 	from *generation
-	// introspects says that it selects __schema or __type.
-	introspects bool
+	// introspects says that it selects __schema or __type, and introspection is what it
+	// asks there, which is no part of the plan.
+	introspects   bool
+	introspection *introspect.Part
 	// rights are what a caller must fulfil for all of it, as indexes of the rules.
 	rights []int
 	// voids are what fields of whole take beside rights: that variables are not null
@@ -267,6 +271,14 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	}
 	if planned == nil { // nothing of it may run
 		return op, nil
+	}
+	if d.Introspects {
+		if err := r.takeIntrospection(op, planned); err != nil {
+			return nil, err
+		}
+		if op.introspection != nil && op.introspection.Alone {
+			return op, nil
+		}
 	}
 	document.PrefixAliases(planned, r.graph.Taking)
 	if planned, err = document.SetApart(planned, r.graph.Client, r.graph.Shapes, d.Size.Fields); err != nil {

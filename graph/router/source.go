@@ -166,8 +166,7 @@ func (s *source) failure(code fault.Code, message string) []byte {
 	return fmt.Appendf(out, `,"extensions":{"code":%q}}],"data":null}`, code)
 }
 
-// attachSources gives each fetch of a finished plan its source. Introspection
-// keeps the engine's own.
+// attachSources gives each fetch of a finished plan its source.
 func (r *generation) attachSources(node *resolve.FetchTreeNode, op *operation) {
 	if node == nil {
 		return
@@ -187,7 +186,6 @@ func (r *generation) attachSource(item *resolve.FetchItem, op *operation) {
 	}
 	fetcher, ok := r.sources[info.DataSourceName]
 	if !ok {
-		attachTypes(item, op)
 		return
 	}
 	s := &source{

@@ -92,9 +92,6 @@ func RestoreAliases(node resolve.Node) {
 			return
 		}
 		for _, field := range n.Fields {
-			if field.Info != nil && strings.HasPrefix(field.Info.ExactParentTypeName, "__") {
-				readFrom(field.Value, field.Info.Name)
-			}
 			field.Name = []byte(ClientName(string(field.Name)))
 			RestoreAliases(field.Value)
 		}
@@ -115,22 +112,4 @@ func ClientName(name string) string {
 // messages that quote a field's response name.
 func ClientMessage(message string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(message, AliasPrefix, ""), typenamePrefix, "")
-}
-
-// readFrom has a value read from its field's own name: the engine's introspection
-// answers without aliases.
-func readFrom(node resolve.Node, name string) {
-	path := []string{name}
-	switch n := node.(type) {
-	case *resolve.Object:
-		n.Path = path
-	case *resolve.Array:
-		n.Path = path
-	case *resolve.String:
-		n.Path = path
-	case *resolve.Boolean:
-		n.Path = path
-	case *resolve.Enum:
-		n.Path = path
-	}
 }

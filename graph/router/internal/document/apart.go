@@ -90,8 +90,7 @@ func (p *apart) selections(refs []int, on string) error {
 	return nil
 }
 
-// asWritten writes selections on an abstract type, or one of introspection, as they
-// are, and goes on below.
+// asWritten writes selections on an abstract type as they are, and goes on below.
 func (p *apart) asWritten(refs []int, on string) error {
 	for _, ref := range refs {
 		selection := p.doc.Selections[ref]

@@ -41,6 +41,10 @@ type Limits struct {
 	// fields nest within __schema and __type, each of which multiplies the answer;
 	// default 3, and the usual introspection query needs 1.
 	MaxIntrospection int
+	// MaxIntrospectionBytes bounds what an operation's __schema and __type answer, in
+	// bytes; default 16 MiB, which is a few times what the usual introspection query
+	// answers of a very large schema.
+	MaxIntrospectionBytes int
 	// MaxCost bounds what the operation costs by the @cost and @listSize of the
 	// schema; default 40,000.
 	MaxCost int64
@@ -68,6 +72,7 @@ func (l Limits) WithDefaults() Limits {
 		{&l.MaxRootFields, 50},
 		{&l.MaxDirectives, 50},
 		{&l.MaxIntrospection, 3},
+		{&l.MaxIntrospectionBytes, 16 << 20},
 	} {
 		if *limit.value <= 0 {
 			*limit.value = limit.fallback
@@ -109,6 +114,9 @@ type Size struct {
 	direct, guarded int
 	// introspection is how deep lists nest in an introspection.
 	introspection int
+	// Introspected is how many bytes its introspections answer at most, once they are
+	// measured.
+	Introspected int
 	// tokens are those of the whole document.
 	tokens int
 }
@@ -242,6 +250,8 @@ func (l Limits) Check(s Size, kind ast.OperationType) error {
 		return tooComplex("directives", "directives", l.MaxDirectives)
 	case s.introspection > l.MaxIntrospection:
 		return tooComplex("introspection", "lists within each other in an introspection", l.MaxIntrospection)
+	case s.Introspected > l.MaxIntrospectionBytes:
+		return tooComplex("introspection_bytes", "bytes of the schema in its answer", l.MaxIntrospectionBytes)
 	case kind == ast.OperationTypeMutation && s.guarded > 1:
 		return fault.New(fault.CodeOperationTooComplex, "the operation has more than one field of "+strings.Join(l.Guarded, ", ")).
 			Because(&BeyondLimit{"guarded"})
@@ -290,6 +300,7 @@ func (l Limits) OrWider(other Limits) Limits {
 func (l *Limits) counts() []*int {
 	return []*int{
 		&l.MaxTokens, &l.MaxDepth, &l.MaxFields, &l.MaxAliases, &l.MaxRootFields, &l.MaxDirectives, &l.MaxIntrospection,
+		&l.MaxIntrospectionBytes,
 	}
 }
 

@@ -180,7 +180,7 @@ func (n *nullSearch) set(set int, on string) {
 func (n *nullSearch) field(field int, on string) {
 	name := n.doc.FieldNameBytes(field)
 	node, ok := n.schema.NodeByNameStr(on)
-	if !ok || strings.HasPrefix(string(name), "__") {
+	if !ok || strings.HasPrefix(string(name), "__") && string(name) != "__type" {
 		return
 	}
 	definition, ok := n.schema.NodeFieldDefinitionByName(node, name)

@@ -105,6 +105,21 @@ func (d *Declared) Holes() []byte {
 	return append(out, '}')
 }
 
+// Origin tells what a variable of the plan is: a client's, by the name that Bind gives
+// its value, or a literal, as JSON.
+func (v *Variables) Origin(planned string) (name, literal string) {
+	name = planned
+	if from, ok := v.Remap[planned]; ok {
+		name = from
+	}
+	for i := range v.extracted {
+		if v.extracted[i].name == name {
+			return name, v.extracted[i].value.json
+		}
+	}
+	return name, ""
+}
+
 func (d *Declared) find(name string) *declaredVariable {
 	for i := range d.list {
 		if d.list[i].name == name {

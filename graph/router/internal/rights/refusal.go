@@ -96,17 +96,13 @@ func (c *completion) object(out []byte, value *astjson.Value, typeName string, s
 		}
 		out = append(rawjson.AppendString(out, s.name), ':')
 		member := value.Get(s.name)
-		if strings.HasPrefix(s.field, "__") {
-			out = appendValue(out, member)
-			continue
-		}
 		at := coordinate{typeName, s.field}
 		declared, known := c.rules.types[at]
 		reason := c.refused.reason(c.rules.fields[at])
 		if reason == nil {
 			reason = c.refused.reason(s.voids)
 		}
-		if reason == nil && !known {
+		if reason == nil && (!known || strings.HasPrefix(s.field, "__")) {
 			out = appendValue(out, member)
 			continue
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/astparser"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/asttransform"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/datasource/graphql_datasource"
-	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/datasource/introspection_datasource"
 	"github.com/wundergraph/graphql-go-tools/v2/pkg/engine/plan"
 
 	"github.com/tradesage/tradesage/graph/cost"
@@ -142,10 +141,23 @@ func parseSchema(sdl string) (*ast.Document, error) {
 	if err := asttransform.MergeDefinitionWithBaseSchema(&doc); err != nil {
 		return nil, err
 	}
+	addIsOneOf(&doc)
 	return &doc, nil
 }
 
-// planConfiguration is what the planner knows of the subgraphs, and of introspection.
+// addIsOneOf gives __Type the field that the engine's base schema lacks.
+func addIsOneOf(doc *ast.Document) {
+	node, ok := doc.Index.FirstNodeByNameStr("__Type")
+	if !ok || node.Kind != ast.NodeKindObjectTypeDefinition || doc.ObjectTypeDefinitionHasField(node.Ref, []byte("isOneOf")) {
+		return
+	}
+	fields := &doc.ObjectTypeDefinitions[node.Ref].FieldsDefinition
+	fields.Refs = append(fields.Refs, doc.AddFieldDefinition(ast.FieldDefinition{
+		Name: doc.Input.AppendInputString("isOneOf"), Type: doc.AddNamedType([]byte("Boolean")),
+	}))
+}
+
+// planConfiguration is what the planner knows of the subgraphs.
 func (g *Graph) planConfiguration(
 	ctx context.Context, engine *engineConfig, sources []dataSourceConfig, names map[string]string,
 ) (plan.Configuration, error) {
@@ -180,12 +192,6 @@ func (g *Graph) planConfiguration(
 		}
 		config.DataSources = append(config.DataSources, source)
 	}
-	introspection, err := introspection_datasource.NewIntrospectionConfigFactory(g.Client)
-	if err != nil {
-		return config, fmt.Errorf("introspection: %w", err)
-	}
-	config.DataSources = append(config.DataSources, introspection.BuildDataSourceConfigurations()...)
-	config.Fields = append(config.Fields, introspection.BuildFieldConfigurations()...)
 	return config, nil
 }
 
