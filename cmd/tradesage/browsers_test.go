@@ -135,6 +135,12 @@ func TestAnswersForBrowsers(t *testing.T) {
 	if resp.Header.Get("Content-Encoding") != "" || !strings.HasPrefix(body, "event: next") {
 		t.Errorf("a stream: %v", resp.Header)
 	}
+	// As urql asks: it takes a stream too, if there must be one.
+	resp, _ = p.send(t, "POST", "/graphql", introspection, "Content-Type", "application/json", "Accept-Encoding", "gzip",
+		"Accept", "application/graphql-response+json, application/json, text/event-stream, multipart/mixed")
+	if resp.Header.Get("Content-Encoding") != "gzip" || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/graphql-response+json") {
+		t.Errorf("a response, or a stream: %v", resp.Header)
+	}
 }
 
 // Clients that break the protocol below HTTP take nothing down with them: each

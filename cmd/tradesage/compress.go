@@ -2,9 +2,10 @@ package main
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/klauspost/compress/gzhttp"
+
+	"github.com/tradesage/tradesage/graph/sse"
 )
 
 const (
@@ -33,7 +34,7 @@ func compressed(next http.Handler) http.Handler {
 	}
 	packing := wrap(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") != "" || strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		if r.Header.Get("Upgrade") != "" || sse.Accepted(r) { // what keeps no buffer for packing
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -21,17 +21,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tradesage/tradesage/graph/packed"
+	"github.com/tradesage/tradesage/graph/router/internal/accept"
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
-	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/internal/fault"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
-)
-
-// The media types of a response (GraphQL over HTTP, "Media Types").
-const (
-	mediaJSON     = "application/json"
-	mediaResponse = "application/graphql-response+json"
 )
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -53,8 +47,9 @@ type exchange struct {
 	start  time.Time
 	// op is what runs, once it is known.
 	op *operation
-	// stream is whether the results go out as server-sent events.
-	stream bool
+	// stream is whether the results go out as server-sent events, streamable whether
+	// those of a subscription may.
+	stream, streamable bool
 	// get is whether the request is a GET, which runs queries only.
 	get bool
 	// packed is how a body is compressed.
@@ -66,7 +61,8 @@ type exchange struct {
 }
 
 // ServeHTTP answers GraphQL over WebSocket (graphql-transport-ws), over
-// server-sent events where the client accepts text/event-stream, and over HTTP:
+// server-sent events where the client prefers text/event-stream, or accepts it and
+// subscribes, and over HTTP:
 // POST with an application/json body, plain or as gzip, or GET for queries, which a
 // page of another origin must not be able to send unasked (else 403). The response is
 // application/json, or application/graphql-response+json if the client prefers it;
@@ -75,7 +71,7 @@ type exchange struct {
 // 401 and 503 from Options.Authenticate, 405, 406, 408, 413, 414 and 415. Every answer
 // is a GraphQL response with coded errors.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	x := &exchange{router: r, w: w, media: mediaJSON, start: time.Now()}
+	x := &exchange{router: r, w: w, media: accept.JSON, start: time.Now()}
 	ctx, id := telemetry.EnsureRequestID(req.Context())
 	if w.Header().Get(telemetry.HeaderRequestID) == "" { // nobody has told it before
 		w.Header().Set(telemetry.HeaderRequestID, id)
@@ -100,15 +96,13 @@ func (x *exchange) serve(ctx context.Context, req *http.Request) {
 		x.refuse(ctx, http.StatusMethodNotAllowed, outcomeInvalid, fault.InvalidInput("", "send operations with POST, or queries with GET"))
 		return
 	}
-	x.stream = sse.Accepted(req)
-	var ok bool
-	if x.stream {
-		x.media = mediaResponse // for what is refused
-	} else if x.media, ok = negotiate(req.Header.Values("Accept")); !ok {
+	wanted, ok := accept.Of(req.Header["Accept"])
+	if !ok {
 		x.refuse(ctx, http.StatusNotAcceptable, outcomeInvalid,
-			fault.InvalidInput("", "answers are "+mediaJSON+" or "+mediaResponse))
+			fault.InvalidInput("", "answers are "+accept.JSON+" or "+accept.Response+", of subscriptions "+accept.Events))
 		return
 	}
+	x.media, x.stream, x.streamable = wanted.Media, wanted.Stream, wanted.Streamable
 	if status, err := x.checkHeaders(req.Header); err != nil {
 		x.refuse(ctx, status, outcomeInvalid, err)
 		return
@@ -197,7 +191,7 @@ func (x *exchange) checkHeaders(h http.Header) (status int, _ error) {
 	case x.get:
 		return http.StatusOK, nil
 	case !isJSON(h.Get("Content-Type")):
-		return http.StatusUnsupportedMediaType, fault.InvalidInput("", "the Content-Type must be "+mediaJSON)
+		return http.StatusUnsupportedMediaType, fault.InvalidInput("", "the Content-Type must be "+accept.JSON+", in UTF-8")
 	}
 	var known bool
 	if x.packed, known = packed.Of(h); !known {
@@ -269,6 +263,7 @@ func (x *exchange) run(ctx context.Context, class *class, request request) {
 			x.refuse(ctx, http.StatusMethodNotAllowed, outcomeInvalid, fault.InvalidInput("query", "only queries are served by GET; send it with POST"))
 			return
 		}
+		x.stream = x.stream || x.streamable && op.trigger != nil
 	}
 	if err == nil {
 		err = x.slot.suit(ctx, r, class, op)
@@ -328,7 +323,7 @@ func (x *exchange) refuseOperation(ctx context.Context, err error) {
 	}
 	if limited {
 		outcome = outcomeRefused
-	} else if x.media == mediaJSON && status < http.StatusInternalServerError {
+	} else if x.media == accept.JSON && status < http.StatusInternalServerError {
 		status = http.StatusOK
 	}
 	x.refuse(ctx, status, outcome, err)
@@ -361,6 +356,7 @@ func (x *exchange) write(ctx context.Context, status int, outcome string, body [
 	x.slot.leave() // before a client that is slow to read
 	x.ended(ctx, outcome)
 	header := x.w.Header()
+	header["Vary"] = append(header["Vary"], "Accept")
 	header["Content-Type"] = contentTypes[x.media]
 	header["X-Content-Type-Options"] = noSniff
 	header["Cache-Control"] = noStore
@@ -378,55 +374,21 @@ func (x *exchange) ended(ctx context.Context, outcome string) {
 
 var (
 	contentTypes = map[string][]string{
-		mediaJSON:     {mediaJSON + "; charset=utf-8"},
-		mediaResponse: {mediaResponse + "; charset=utf-8"},
+		accept.JSON:     {accept.JSON + "; charset=utf-8"},
+		accept.Response: {accept.Response + "; charset=utf-8"},
 	}
 	noSniff = []string{"nosniff"}
 	noStore = []string{"no-store"} // a GET's answer is somebody's own
 )
 
 func isJSON(contentType string) bool {
-	if contentType == mediaJSON {
+	if contentType == accept.JSON {
 		return true
 	}
 	media, params, err := mime.ParseMediaType(contentType)
-	if err != nil || media != mediaJSON {
+	if err != nil || media != accept.JSON {
 		return false
 	}
 	charset, ok := params["charset"]
 	return !ok || strings.EqualFold(charset, "utf-8")
-}
-
-// negotiate picks the response's media type: the one of the highest quality, the
-// first one of equals, application/json if the client does not care. The result
-// is false if the client takes neither.
-func negotiate(accept []string) (string, bool) {
-	header := strings.Join(accept, ",")
-	switch header {
-	case "", "*/*", mediaJSON:
-		return mediaJSON, true
-	}
-	best, bestQuality := mediaJSON, 0.0
-	for part := range strings.SplitSeq(header, ",") {
-		media, params, err := mime.ParseMediaType(part)
-		if err != nil {
-			continue
-		}
-		if media == "*/*" || media == "application/*" {
-			media = mediaJSON
-		}
-		if media != mediaJSON && media != mediaResponse {
-			continue
-		}
-		quality := 1.0
-		if q, ok := params["q"]; ok {
-			if quality, err = strconv.ParseFloat(q, 64); err != nil {
-				continue
-			}
-		}
-		if quality > bestQuality {
-			best, bestQuality = media, quality
-		}
-	}
-	return best, bestQuality > 0
 }

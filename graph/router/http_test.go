@@ -33,6 +33,11 @@ func TestMediaTypes(t *testing.T) {
 		"application/json, application/graphql-response+json":       jsonType,
 		"application/json;q=0.5, application/graphql-response+json": responseType,
 		"text/html, application/json":                               jsonType,
+		"*/*, application/json;q=0":                                 responseType,
+		"application/json, text/event-stream":                       jsonType,
+		"text/event-stream;q=0.1, application/json":                 jsonType,
+		"text/event-stream;q=0, application/json":                   jsonType,
+		"text/event-stream;q=0":                                     "",
 		"text/html, */*;q=0.1":                                      jsonType,
 		"text/html":                                                 "",
 		"application/json;q=0":                                      "",
@@ -45,6 +50,9 @@ func TestMediaTypes(t *testing.T) {
 			}
 			wantError(t, got, fault.CodeInvalidInput, "")
 			continue
+		}
+		if vary := strings.Join(got.header.Values("Vary"), ", "); !strings.Contains(vary, "Accept") {
+			t.Errorf("Accept %q: Vary is %q", accept, vary)
 		}
 		if got.status != http.StatusOK || got.header.Get("Content-Type") != want {
 			t.Errorf("Accept %q: %d %s", accept, got.status, got.header.Get("Content-Type"))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tradesage/tradesage/graph/router/internal/accept"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/graph/upstream"
@@ -38,7 +39,7 @@ type remoteFetcher struct {
 func (r *remoteFetcher) fetch(ctx context.Context, query string, variables []byte) []byte {
 	body := graphQLRequest(query, variables)
 	answer, err := r.upstream.Call(ctx, !strings.HasPrefix(query, "mutation"), func(ctx context.Context) (*http.Request, error) {
-		return r.request(ctx, mediaJSON, bytes.NewReader(body))
+		return r.request(ctx, accept.JSON, bytes.NewReader(body))
 	})
 	if err != nil && !errors.Is(err, upstream.ErrCircuitOpen) && !errors.Is(err, context.Canceled) {
 		r.log.WarnContext(ctx, "subgraph does not answer", "subgraph", r.name, "error", err)
@@ -64,7 +65,7 @@ func (r *remoteFetcher) request(ctx context.Context, media string, body io.Reade
 		return nil, err
 	}
 	request.Header.Set("Content-Type", media)
-	request.Header.Set("Accept", mediaJSON)
+	request.Header.Set("Accept", accept.JSON)
 	if token, _ := bearerFrom(ctx).token(); token != "" {
 		request.Header.Set("Authorization", token)
 	}
@@ -86,7 +87,7 @@ const maxRemoteEvent = 1 << 20
 func (r *remoteFetcher) streamed(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	media, body := mediaJSON, io.Reader(bytes.NewReader(graphQLRequest(query, variables)))
+	media, body := accept.JSON, io.Reader(bytes.NewReader(graphQLRequest(query, variables)))
 	if r.way.Renews {
 		media, body = sse.MediaRenewed, bearerFrom(ctx).stream(ctx, graphQLRequest(query, variables))
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/tradesage/tradesage/graph/router/internal/accept"
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/rights"
 	"github.com/tradesage/tradesage/internal/fault"
@@ -24,7 +25,7 @@ func (r *Router) SchemaSDL() http.Handler {
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
-		ctx, x := req.Context(), &exchange{router: r, w: w, media: mediaJSON}
+		ctx, x := req.Context(), &exchange{router: r, w: w, media: accept.JSON}
 		ctx, id := telemetry.EnsureRequestID(ctx)
 		w.Header().Set(telemetry.HeaderRequestID, id)
 		if !r.options.Introspection {

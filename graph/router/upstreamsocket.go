@@ -17,6 +17,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/tradesage/tradesage/graph/multiplex"
+	"github.com/tradesage/tradesage/graph/router/internal/accept"
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/telemetry"
@@ -136,7 +137,7 @@ type greeting struct {
 // greeting is made once, for the key and for what is sent: a token that is renewed
 // meanwhile is in neither.
 func (r *remoteFetcher) greeting(ctx context.Context) (greeting, error) {
-	request, err := r.request(ctx, mediaJSON, http.NoBody)
+	request, err := r.request(ctx, accept.JSON, http.NoBody)
 	if err != nil {
 		return greeting{}, err
 	}

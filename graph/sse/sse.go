@@ -48,8 +48,9 @@ type Writer struct {
 	finished bool
 }
 
-// NewWriter begins the response. The server's time limits for reading and writing
-// a whole request no longer hold for it; each write has its own.
+// NewWriter begins the response, with a comment: what packs responses, here or on the
+// way, lets nothing through before it has seen something. The server's time limits for
+// reading and writing a whole request no longer hold for it; each write has its own.
 func NewWriter(w http.ResponseWriter) (*Writer, error) {
 	s := &Writer{w: w, control: http.NewResponseController(w)}
 	// A server without deadlines, as in tests, cuts nothing off.
@@ -61,7 +62,7 @@ func NewWriter(w http.ResponseWriter) (*Writer, error) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // proxies must not hold events back
 	w.WriteHeader(http.StatusOK)
-	return s, s.send(nil)
+	return s, s.Heartbeat()
 }
 
 // Next sends one result, which is JSON without line breaks.
