@@ -132,7 +132,7 @@ func TestAnswersForBrowsers(t *testing.T) {
 		t.Error("a small answer is compressed")
 	}
 	resp, body := p.send(t, "POST", "/graphql", introspection, "Content-Type", "application/json", "Accept-Encoding", "gzip", "Accept", "text/event-stream")
-	if resp.Header.Get("Content-Encoding") != "" || !strings.HasPrefix(body, "event: next") {
+	if resp.Header.Get("Content-Encoding") != "" || !strings.HasPrefix(body, ":\n\nevent: next") {
 		t.Errorf("a stream: %v", resp.Header)
 	}
 	// As urql asks: it takes a stream too, if there must be one.

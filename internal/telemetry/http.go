@@ -82,7 +82,13 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController reach Flush, Hijack and the deadlines.
+// FlushError sends what was written so far.
+func (r *recorder) FlushError() error { return http.NewResponseController(r.ResponseWriter).Flush() }
+
+// Flush implements http.Flusher, for writers around this one that know no other way.
+func (r *recorder) Flush() { _ = r.FlushError() } // the next write fails as well
+
+// Unwrap lets http.ResponseController reach Hijack and the deadlines.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func (r *recorder) statusOrOK() int {
