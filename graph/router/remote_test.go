@@ -139,7 +139,11 @@ func TestUnreachableSubgraphs(t *testing.T) {
 			wantBody(t, query(s.router, `{ me { name greeting } }`, ""), `{"data":{"me":null},
 				"errors":[{"message":"the orders service does not answer","path":["me"],"extensions":{"code":"UNAVAILABLE"}}]}`)
 			wantBody(t, query(s.router, `{ orders { id } }`, ""), `{"data":null,
-				"errors":[{"message":"the orders service does not answer","extensions":{"code":"UNAVAILABLE"}}]}`)
+				"errors":[{"message":"the orders service does not answer","path":["orders"],"extensions":{"code":"UNAVAILABLE"}}]}`)
+			// Of several fields each says so, by the client's name, and nothing else is said.
+			wantBody(t, query(s.router, `{ me { name } a: orders { id } ... { b: orders { id } } }`, ""), `{"data":null,
+				"errors":[{"message":"the orders service does not answer","path":["a"],"extensions":{"code":"UNAVAILABLE"}},
+				{"message":"the orders service does not answer","path":["b"],"extensions":{"code":"UNAVAILABLE"}}]}`)
 		})
 	}
 }
@@ -157,6 +161,9 @@ func TestARemoteRefusalIsPassedOn(t *testing.T) {
 		s.options.Remote = map[string]router.Remote{"users": {URL: server.URL}}
 	})
 	wantError(t, query(s.router, `{ me { id } }`, ""), fault.CodeUnauthenticated, "the token has expired")
+	// It is the reason for what has no value by it, though it says of no field.
+	wantBody(t, query(s.router, `{ a: users { id } orders { id } }`, ""), `{"data":null,
+		"errors":[{"message":"the token has expired","extensions":{"code":"UNAUTHENTICATED"}}]}`)
 }
 
 // A client that goes away takes its fetches with it.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/conform"
+	"github.com/tradesage/tradesage/graph/router/internal/document"
 	"github.com/tradesage/tradesage/graph/router/internal/entities"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
 	"github.com/tradesage/tradesage/internal/fault"
@@ -58,6 +60,8 @@ type decodedQuery struct {
 	text string
 	// shape is nil where answers are not looked at.
 	shape *conform.Shape
+	// fields are the names of its root fields in the response, for when they fail.
+	fields func() []string
 }
 
 var _ resolve.DataSource = (*source)(nil)
@@ -112,7 +116,7 @@ func (s *source) load(ctx context.Context, input []byte, fetch func(context.Cont
 	s.took.Observe(took.Seconds())
 	telemetry.RequestFrom(ctx).Fetched(s.subgraph, took)
 	if len(response) == 0 {
-		return s.failure(fault.CodeUnavailable, "the "+s.subgraph+" service does not answer")
+		return s.failure(fault.CodeUnavailable, "the "+s.subgraph+" service does not answer", s.places(query)...)
 	}
 	return s.conforming(ctx, query.shape, response)
 }
@@ -130,7 +134,7 @@ func (s *source) decodeQuery(raw []byte) (*decodedQuery, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := &decodedQuery{raw: bytes.Clone(raw), text: text}
+	found := &decodedQuery{raw: bytes.Clone(raw), text: text, fields: sync.OnceValue(func() []string { return document.RootNames(text) })}
 	if s.schema != nil {
 		found.shape = conform.Compile(s.schema, text)
 	}
@@ -150,20 +154,44 @@ func (s *source) conforming(ctx context.Context, shape *conform.Shape, response 
 	return response
 }
 
-// failure renders a response without data and with one error.
-func (s *source) failure(code fault.Code, message string) []byte {
-	out := rawjson.AppendString([]byte(clienterr.ErrorsFirst+`[{"message":`), message)
+// places are the paths of what is missing without an answer to a query: each of its
+// fields where they are the operation's own, else the object that they are of.
+func (s *source) places(query *decodedQuery) [][]string {
 	if len(s.path) > 0 {
-		out = append(out, `,"path":[`...)
-		for i, element := range s.path {
-			if i > 0 {
-				out = append(out, ',')
-			}
-			out = rawjson.AppendString(out, element)
-		}
-		out = append(out, ']')
+		return [][]string{s.path}
 	}
-	return fmt.Appendf(out, `,"extensions":{"code":%q}}],"data":null}`, code)
+	var out [][]string
+	for _, name := range query.fields() {
+		out = append(out, []string{name})
+	}
+	return out
+}
+
+// failure renders a response without data and with an error at each of some places,
+// or one without a place.
+func (s *source) failure(code fault.Code, message string, places ...[]string) []byte {
+	if len(places) == 0 {
+		places = [][]string{s.path}
+	}
+	out := []byte(clienterr.ErrorsFirst + `[`)
+	for i, place := range places {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = rawjson.AppendString(append(out, `{"message":`...), message)
+		if len(place) > 0 {
+			out = append(out, `,"path":[`...)
+			for i, element := range place {
+				if i > 0 {
+					out = append(out, ',')
+				}
+				out = rawjson.AppendString(out, element)
+			}
+			out = append(out, ']')
+		}
+		out = fmt.Appendf(out, `,"extensions":{"code":%q}}`, code)
+	}
+	return append(out, `],"data":null}`...)
 }
 
 // attachSources gives each fetch of a finished plan its source.

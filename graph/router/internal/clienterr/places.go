@@ -13,13 +13,18 @@ const Box = "__internal_ts_list"
 
 // Unexplained are the places of fields without value, that must have one, of which no
 // error tells the reason: none is in the same object, of which all fields of one
-// service are null by it, or at a list around it.
+// service are null by it, or at a list around it; one without a path is of the
+// operation's own fields.
 func Unexplained(errs []Error, voids []json.RawMessage) []json.RawMessage {
 	if len(voids) == 0 {
 		return nil
 	}
 	told, around := map[string]bool{}, map[string]bool{}
 	for _, e := range errs {
+		if len(e.Path) == 0 {
+			around[string(rawjson.Path(nil))] = true
+			continue
+		}
 		told[string(e.Path)] = true
 		for _, prefix := range prefixes(e.Path) {
 			around[string(prefix)] = true
