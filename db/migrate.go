@@ -210,9 +210,18 @@ func upToDate(ctx context.Context, conn *pgx.Conn, platform, tenant []migration,
 		haveShards >= shards && behind == 0, nil
 }
 
-// pending returns the files after those that were applied, and refuses a set in
-// which an applied file has changed or is gone.
-func pending(set []migration, applied []string) ([]migration, error) {
+// pending returns the files after those that were applied, whose checksums the query
+// finds in their order. It refuses a set in which an applied file has changed or is
+// gone.
+func pending(ctx context.Context, conn *pgx.Conn, query string, set []migration) ([]migration, error) {
+	rows, err := conn.Query(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	applied, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
 	if len(applied) > len(set) {
 		return nil, fmt.Errorf("the database has %d migrations of a set of %d: it was migrated by a newer version", len(applied), len(set))
 	}
@@ -229,15 +238,7 @@ func migratePlatform(ctx context.Context, conn *pgx.Conn, o MigrateOptions, set 
 		version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`); err != nil {
 		return 0, err
 	}
-	rows, err := conn.Query(ctx, "SELECT checksum FROM platform.schema_migrations ORDER BY version")
-	if err != nil {
-		return 0, err
-	}
-	applied, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return 0, err
-	}
-	todo, err := pending(set, applied)
+	todo, err := pending(ctx, conn, "SELECT checksum FROM platform.schema_migrations ORDER BY version", set)
 	if err != nil {
 		return 0, err
 	}
@@ -268,15 +269,7 @@ func addShards(ctx context.Context, conn *pgx.Conn, shards int) error {
 // migrateShape applies new tenant files to the shape, seals what they made, and
 // keeps both as the blueprint for blanks and tenants.
 func migrateShape(ctx context.Context, conn *pgx.Conn, o MigrateOptions, set []migration) (int, error) {
-	rows, err := conn.Query(ctx, "SELECT checksum FROM platform.tenant_blueprints ORDER BY version")
-	if err != nil {
-		return 0, err
-	}
-	applied, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return 0, err
-	}
-	todo, err := pending(set, applied)
+	todo, err := pending(ctx, conn, "SELECT checksum FROM platform.tenant_blueprints ORDER BY version", set)
 	if err != nil {
 		return 0, err
 	}

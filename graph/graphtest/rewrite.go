@@ -59,7 +59,7 @@ type rewriting struct {
 // not do not.
 func (r *rewriting) rename() {
 	var before []string
-	r.eachField(func(f *ast.Field) {
+	EachField(r.doc, func(f *ast.Field) {
 		if !slices.Contains(before, f.Alias) {
 			before = append(before, f.Alias)
 		}
@@ -77,10 +77,11 @@ func (r *rewriting) rename() {
 	for i := range before {
 		renamed[before[i]], r.names[after[i]] = after[i], before[i]
 	}
-	r.eachField(func(f *ast.Field) { f.Alias = renamed[f.Alias] })
+	EachField(r.doc, func(f *ast.Field) { f.Alias = renamed[f.Alias] })
 }
 
-func (r *rewriting) eachField(visit func(*ast.Field)) {
+// EachField visits the fields of a document.
+func EachField(doc *ast.QueryDocument, visit func(*ast.Field)) {
 	var set func(ast.SelectionSet)
 	set = func(selections ast.SelectionSet) {
 		for _, s := range selections {
@@ -93,10 +94,10 @@ func (r *rewriting) eachField(visit func(*ast.Field)) {
 			}
 		}
 	}
-	for _, o := range r.doc.Operations {
+	for _, o := range doc.Operations {
 		set(o.SelectionSet)
 	}
-	for _, f := range r.doc.Fragments {
+	for _, f := range doc.Fragments {
 		set(f.SelectionSet)
 	}
 }

@@ -58,6 +58,15 @@ func (a Args) AfterID() (*uuid.UUID, error) {
 	return &id, nil
 }
 
+// ByID returns both for such a list: how many items the page may hold, and the id
+// that it begins after. It fails like Limit and AfterID.
+func (a Args) ByID() (limit int, after *uuid.UUID, err error) {
+	if limit, err = a.Limit(); err == nil {
+		after, err = a.AfterID()
+	}
+	return limit, after, err
+}
+
 // AfterKeys returns the n keys of the item that the page begins after; nil if
 // after is absent. INVALID_INPUT of the field "after" if the cursor is not one
 // that Cursor made from n keys. The keys come from the client: they place a

@@ -43,11 +43,7 @@ func (s *Sessions) DevicesOf(ctx context.Context, users []uuid.UUID, args page.A
 	if err != nil {
 		return nil, err
 	}
-	limit, err := args.Limit()
-	if err != nil {
-		return nil, err
-	}
-	after, err := args.AfterID()
+	limit, after, err := args.ByID()
 	if err != nil {
 		return nil, err
 	}

@@ -56,11 +56,7 @@ func (u *Users) Invitations(ctx context.Context, args page.Args) (*InvitationCon
 	if err != nil {
 		return nil, err
 	}
-	limit, err := args.Limit()
-	if err != nil {
-		return nil, err
-	}
-	after, err := args.AfterID()
+	limit, after, err := args.ByID()
 	if err != nil {
 		return nil, err
 	}

@@ -68,14 +68,11 @@ func (u *Users) AuditEvents(ctx context.Context, args page.Args, filter *AuditEv
 	if err != nil {
 		return nil, err
 	}
-	limit, err := args.Limit()
+	limit, after, err := args.ByID()
 	if err != nil {
 		return nil, err
 	}
-	params := tenantdb.ListAuditEventsParams{PageSize: int32(limit) + 1}
-	if params.After, err = args.AfterID(); err != nil {
-		return nil, err
-	}
+	params := tenantdb.ListAuditEventsParams{After: after, PageSize: int32(limit) + 1}
 	if filter != nil {
 		params.Action, params.ActorID = storable(filter.Action), filter.ActorID
 		if params.Target = storable(filter.Target); params.Target != filter.Target {
@@ -105,11 +102,7 @@ func (u *Users) AuditEventsOf(ctx context.Context, users []uuid.UUID, args page.
 	if err != nil {
 		return nil, err
 	}
-	limit, err := args.Limit()
-	if err != nil {
-		return nil, err
-	}
-	after, err := args.AfterID()
+	limit, after, err := args.ByID()
 	if err != nil {
 		return nil, err
 	}

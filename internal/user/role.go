@@ -119,11 +119,7 @@ func (u *Users) HoldersOf(ctx context.Context, roles []uuid.UUID, args page.Args
 	if err != nil {
 		return nil, err
 	}
-	limit, err := args.Limit()
-	if err != nil {
-		return nil, err
-	}
-	after, err := args.AfterID()
+	limit, after, err := args.ByID()
 	if err != nil {
 		return nil, err
 	}

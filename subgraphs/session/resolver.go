@@ -6,7 +6,6 @@ import (
 	"context"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/page"
@@ -30,10 +29,7 @@ func New(sessions *session.Sessions) graphql.ExecutableSchema {
 // usersByID returns a reference for each key whose sessions the caller may see,
 // and nil for the rest.
 func (r *Resolver) usersByID(ctx context.Context, keys []*model.UserByIDsInput) ([]*session.User, error) {
-	ids := make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		ids[i] = key.ID
-	}
+	ids := subgraph.IDs(keys)
 	visible, err := r.sessions.Visible(ctx, ids)
 	if err != nil {
 		return nil, err
@@ -69,21 +65,13 @@ func (r *Resolver) devices(ctx context.Context, args page.Args) (*session.Device
 }
 
 func (r *Resolver) devicesByID(ctx context.Context, keys []*model.DeviceByIDsInput) ([]*session.Device, error) {
-	ids := make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		ids[i] = key.ID
-	}
-	found, err := r.sessions.DevicesByID(ctx, ids)
+	found, err := r.sessions.DevicesByID(ctx, subgraph.IDs(keys))
 	expectDevices(ctx, found...)
 	return found, err
 }
 
 func (r *Resolver) sessionsByID(ctx context.Context, keys []*model.SessionByIDsInput) ([]*session.Session, error) {
-	ids := make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		ids[i] = key.ID
-	}
-	found, err := r.sessions.SessionsByID(ctx, ids)
+	found, err := r.sessions.SessionsByID(ctx, subgraph.IDs(keys))
 	expectSessions(ctx, found...)
 	return found, err
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/tenant"
 	"github.com/tradesage/tradesage/subgraphs/tenant/generated"
-	"github.com/tradesage/tradesage/subgraphs/tenant/model"
 )
 
 // Resolver holds what the resolvers need.
@@ -50,22 +49,6 @@ func expectUsers(ctx context.Context) func([]*tenant.User, error) ([]*tenant.Use
 		}
 		return users, err
 	}
-}
-
-func tenantIDs(keys []*model.TenantByIDsInput) []uuid.UUID {
-	ids := make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		ids[i] = key.ID
-	}
-	return ids
-}
-
-func userIDs(keys []*model.UserByIDsInput) []uuid.UUID {
-	ids := make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		ids[i] = key.ID
-	}
-	return ids
 }
 
 // reference is a user by their id alone, nil for nobody.

@@ -4,13 +4,11 @@ package user
 
 import (
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/google/uuid"
 
 	"github.com/tradesage/tradesage/graph/subgraph"
 	"github.com/tradesage/tradesage/internal/permission"
 	"github.com/tradesage/tradesage/internal/user"
 	"github.com/tradesage/tradesage/subgraphs/user/generated"
-	"github.com/tradesage/tradesage/subgraphs/user/model"
 )
 
 // Resolver holds what the resolvers need.
@@ -25,28 +23,4 @@ func New(users *user.Users, permissions *permission.Permissions) graphql.Executa
 		},
 	})
 	return subgraph.WithValue(schema, batchesKey{}, func() any { return newBatches(users) })
-}
-
-func roleIDs(keys []*model.RoleByIDsInput) []uuid.UUID {
-	ids := make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		ids[i] = key.ID
-	}
-	return ids
-}
-
-func tenantIDs(keys []*model.TenantByIDsInput) []uuid.UUID {
-	ids := make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		ids[i] = key.ID
-	}
-	return ids
-}
-
-func userIDs(keys []*model.UserByIDsInput) []uuid.UUID {
-	ids := make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		ids[i] = key.ID
-	}
-	return ids
 }

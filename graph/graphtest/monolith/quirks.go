@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/tradesage/tradesage/graph/graphtest"
 )
 
 // Where gqlgen does otherwise than the specification says (September 2025), it is
@@ -25,31 +27,9 @@ func leaveOut(doc *ast.QueryDocument, variables map[string]any) {
 			clean(child.Value)
 		}
 	}
-	eachField(doc, func(f *ast.Field) {
+	graphtest.EachField(doc, func(f *ast.Field) {
 		for _, a := range f.Arguments {
 			clean(a.Value)
 		}
 	})
-}
-
-// eachField visits the fields of a document.
-func eachField(doc *ast.QueryDocument, visit func(*ast.Field)) {
-	var set func(ast.SelectionSet)
-	set = func(selections ast.SelectionSet) {
-		for _, s := range selections {
-			switch s := s.(type) {
-			case *ast.Field:
-				visit(s)
-				set(s.SelectionSet)
-			case *ast.InlineFragment:
-				set(s.SelectionSet)
-			}
-		}
-	}
-	for _, o := range doc.Operations {
-		set(o.SelectionSet)
-	}
-	for _, f := range doc.Fragments {
-		set(f.SelectionSet)
-	}
 }
