@@ -45,7 +45,7 @@ type newChallenge struct {
 	purpose, email, action string
 	life                   time.Duration
 	passwordHash, tenant   *string
-	agent, ip              string
+	client
 }
 
 // challenge records what somebody asks for and has the outbox decide on the mail.

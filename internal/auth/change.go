@@ -21,9 +21,6 @@ import (
 type ChangePasswordInput struct {
 	CurrentPassword string
 	NewPassword     string
-	// UserAgent and IP are the client's, as far as known; they are cleaned here.
-	UserAgent string
-	IP        string
 }
 
 var errWrongCurrent = fault.InvalidInput("input.currentPassword", "is not the current password")
@@ -58,7 +55,7 @@ func (a *Auth) ChangePassword(ctx context.Context, in ChangePasswordInput) (ende
 	if err != nil {
 		return 0, false, fmt.Errorf("change of password: %w", err)
 	}
-	client := map[string]string{"user_agent": cleanUserAgent(in.UserAgent), "ip": cleanIP(in.IP)}
+	by := clientOf(ctx)
 	right, err := a.passwords.Verify(ctx, in.CurrentPassword, known.Hash)
 	if err != nil {
 		return 0, false, err
@@ -66,7 +63,7 @@ func (a *Auth) ChangePassword(ctx context.Context, in ChangePasswordInput) (ende
 	tenantID := caller.Tenant.ID()
 	if !right {
 		if err := audit.RecordPlatform(ctx, a.store.Platform().Queries, &tenantID, audit.Event{
-			Action: "auth.change_password_failed", Target: caller.Subject.String(), Details: client,
+			Action: "auth.change_password_failed", Target: caller.Subject.String(), Details: by.details(),
 		}); err != nil {
 			return 0, false, fmt.Errorf("change of password: %w", err)
 		}
@@ -74,8 +71,8 @@ func (a *Auth) ChangePassword(ctx context.Context, in ChangePasswordInput) (ende
 	}
 	return a.replacePassword(ctx, replacement{
 		identity: caller.Subject, email: known.Email, keep: caller.Session, tenant: &tenantID,
-		credential: hashToken(known.Hash), password: in.NewPassword, agent: client["user_agent"],
-		event: audit.Event{Action: "auth.change_password", Target: caller.Subject.String(), Details: client},
+		credential: hashToken(known.Hash), password: in.NewPassword, agent: by.agent,
+		event: audit.Event{Action: "auth.change_password", Target: caller.Subject.String(), Details: by.details()},
 	})
 }
 

@@ -56,7 +56,7 @@ func TestChangePassword(t *testing.T) {
 		t.Fatalf("after calls that failed: %v", err)
 	}
 
-	ended, pending, err := w.auth.ChangePassword(ctx, ChangePasswordInput{CurrentPassword: password, NewPassword: another, UserAgent: firefox})
+	ended, pending, err := w.auth.ChangePassword(from(ctx, firefox, ""), ChangePasswordInput{CurrentPassword: password, NewPassword: another})
 	if err != nil || ended != 2 || pending {
 		t.Fatalf("got %d, %v, %v; want the two others ended", ended, pending, err)
 	}

@@ -16,9 +16,6 @@ import (
 // ConfirmPasswordInput is the proof that the caller is still who signed in.
 type ConfirmPasswordInput struct {
 	Password string
-	// UserAgent and IP are the client's, as far as known; they are cleaned here.
-	UserAgent string
-	IP        string
 }
 
 // Confirmation is an access token of a session whose owner has just proved their
@@ -60,7 +57,7 @@ func (a *Auth) ConfirmPassword(ctx context.Context, in ConfirmPasswordInput) (*C
 	tenantID := caller.Tenant.ID()
 	event := audit.Event{
 		Action: "auth.confirm_password", Target: caller.Session.String(),
-		Details: map[string]string{"user_agent": cleanUserAgent(in.UserAgent), "ip": cleanIP(in.IP)},
+		Details: clientOf(ctx).details(),
 	}
 	if !right {
 		event.Action = "auth.confirm_password_failed"

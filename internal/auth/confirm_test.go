@@ -56,7 +56,7 @@ func TestConfirmPassword(t *testing.T) {
 	_, err = w.auth.ConfirmPassword(t.Context(), ConfirmPasswordInput{Password: password})
 	wantFault(t, err, fault.CodeUnauthenticated, "")
 
-	confirmed, err := w.auth.ConfirmPassword(ctx, ConfirmPasswordInput{Password: password, UserAgent: firefox})
+	confirmed, err := w.auth.ConfirmPassword(from(ctx, firefox, ""), ConfirmPasswordInput{Password: password})
 	if err != nil || confirmed.ExpiresIn <= 0 {
 		t.Fatalf("%+v, %v", confirmed, err)
 	}

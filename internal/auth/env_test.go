@@ -3,8 +3,8 @@ package auth
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +14,7 @@ import (
 	"github.com/tradesage/tradesage/db"
 	"github.com/tradesage/tradesage/internal/dbtest"
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/session"
 )
 
@@ -24,30 +25,16 @@ const password = "correct horse battery"
 // cheap keeps tests fast; what a hash costs is the default's business.
 var cheap = argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// testClock stands still until it is moved.
-type testClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *testClock { return &testClock{now: time.Now().Truncate(time.Millisecond)} }
-
-func (c *testClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *testClock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+// from is the context of a request from this client.
+func from(ctx context.Context, agent, ip string) context.Context {
+	r := &http.Request{Header: http.Header{"User-Agent": {agent}}, RemoteAddr: ip}
+	return identity.WithClient(r.WithContext(ctx)).Context()
 }
 
 // env is one process that does everything, on a real database.
 type env struct {
 	*dbtest.Env
-	clock       *testClock
+	clock       *dbtest.Clock
 	sealer      *Sealer
 	keys        *Keys
 	ring        *KeyRing // of the issuer
@@ -64,7 +51,7 @@ func newEnv(t testing.TB) *env { return newEnvOn(t, dbtest.New(t)) }
 
 func newEnvOn(t testing.TB, base *dbtest.Env) *env {
 	t.Helper()
-	e := &env{Env: base, clock: newClock()}
+	e := &env{Env: base, clock: dbtest.NewClock()}
 	quiet := slog.New(slog.DiscardHandler)
 	must(t, func() (err error) { e.sealer, err = NewSealer(make([]byte, MasterKeySize)); return })
 	store, router := e.DB.PlatformStore(db.ServiceAuth), e.DB.PlatformStore(db.ServiceRouter)

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/tradesage/tradesage/internal/fault"
+	"github.com/tradesage/tradesage/internal/identity"
 )
 
 const (
@@ -50,6 +52,20 @@ func checkSlug(field, slug string) (string, error) {
 		return "", fault.InvalidInput(field, "must be a tenant's slug: 1 to 63 of a-z, 0-9 and -")
 	}
 	return slug, nil
+}
+
+// client is what the record tells of the program that asks.
+type client struct{ agent, ip string }
+
+// clientOf is the client of a request, as far as it is known.
+func clientOf(ctx context.Context) client {
+	c := identity.ClientFrom(ctx)
+	return client{cleanUserAgent(c.UserAgent), cleanIP(c.IP)}
+}
+
+// details are for an audit event.
+func (c client) details() map[string]string {
+	return map[string]string{"user_agent": c.agent, "ip": c.ip}
 }
 
 // cleanUserAgent makes what a client calls itself storable and printable: valid

@@ -53,7 +53,7 @@ func TestLoginFromHostileClients(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			result, err := e.auth.Login(t.Context(), LoginInput{Email: email, Password: password, UserAgent: test.agent, IP: test.ip})
+			result, err := e.auth.Login(from(t.Context(), test.agent, test.ip), LoginInput{Email: email, Password: password})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -37,9 +37,6 @@ type AcceptInvitationInput struct {
 	Password *string
 	// DisplayName is what others are to see; nil for none.
 	DisplayName *string
-	// UserAgent and IP are the client's, as far as known; they are cleaned here.
-	UserAgent string
-	IP        string
 }
 
 // acceptance is what the tenant has to note of an accepted invitation.
@@ -134,12 +131,12 @@ func (a *Auth) invitation(ctx context.Context, code string) (db.Tenant, tenantdb
 type invitee struct {
 	identity    uuid.UUID // uuid.Nil for a new one
 	email, hash string    // of a new one
-	agent, ip   string
+	client
 }
 
 // invited proves who accepts the invitation of an address.
 func (a *Auth) invited(ctx context.Context, email string, in AcceptInvitationInput) (invitee, error) {
-	who := invitee{email: email, agent: cleanUserAgent(in.UserAgent), ip: cleanIP(in.IP)}
+	who := invitee{email: email, client: clientOf(ctx)}
 	account, err := a.store.Platform().GetLogin(ctx, email)
 	if err != nil && !errors.Is(err, db.ErrNotFound) {
 		return who, fmt.Errorf("invitation: %w", err)
@@ -160,7 +157,7 @@ func (a *Auth) invited(ctx context.Context, email string, in AcceptInvitationInp
 	if err := checkPassword("input.password", *in.Password); err != nil {
 		return who, err
 	}
-	proven, err := a.prove(ctx, email, LoginInput{Password: *in.Password, UserAgent: in.UserAgent, IP: in.IP})
+	proven, err := a.prove(ctx, email, LoginInput{Password: *in.Password})
 	who.identity = proven.identity
 	return who, err
 }
@@ -194,7 +191,7 @@ func (a *Auth) recordAcceptance(ctx context.Context, accepted *acceptance, who i
 		}
 		if err := audit.RecordPlatform(ctx, q, &accepted.Tenant, audit.Event{
 			Action: "auth.accept_invitation", Target: accepted.Invitation.String(), Actor: &accepted.Identity,
-			Details: map[string]string{"user_agent": who.agent, "ip": who.ip},
+			Details: who.details(),
 		}); err != nil {
 			return err
 		}

@@ -236,7 +236,7 @@ func TestAnotherMasterKeyIsToldAtStart(t *testing.T) {
 
 func TestUnknownKeysDoNotReachTheDatabaseEachTime(t *testing.T) {
 	t.Parallel()
-	clock := newClock()
+	clock := dbtest.NewClock()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)

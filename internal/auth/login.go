@@ -31,9 +31,6 @@ type LoginInput struct {
 	// Tenant is the slug of the tenant to sign in to; needed by who belongs to
 	// several.
 	Tenant *string
-	// UserAgent and IP are the client's, as far as known; they are cleaned here.
-	UserAgent string
-	IP        string
 }
 
 // LoginResult is a new session and its tokens, or the tenants to choose from.
@@ -107,7 +104,7 @@ func (a *Auth) prove(ctx context.Context, email string, in LoginInput) (attempt,
 	now := a.clock()
 	t := attempt{
 		email: email, identity: found.ID, credential: hashToken(hash),
-		agent: cleanUserAgent(in.UserAgent), ip: cleanIP(in.IP),
+		client:  clientOf(ctx),
 		methods: []string{"pwd"}, authTime: now, ends: now.Add(a.sessionLifetime), how: "pwd",
 	}
 	switch {
@@ -127,7 +124,7 @@ type attempt struct {
 	identity uuid.UUID // uuid.Nil if the address is unknown
 	// credential is the SHA-256 of the password's hash that was right.
 	credential []byte
-	agent, ip  string
+	client
 	// methods and authTime tell how and when the identity proved itself, ends when
 	// that has to be done again, how is the word for it in the record.
 	methods        []string

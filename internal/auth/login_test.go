@@ -27,8 +27,8 @@ func TestLogin(t *testing.T) {
 	tenant := e.Tenant(t)
 	id, email := e.member(t, tenant)
 	ctx := telemetry.WithRequestID(t.Context(), "request-1")
-	result, err := e.auth.Login(ctx, LoginInput{
-		Email: "  " + strings.ToUpper(email) + " ", Password: password, UserAgent: firefox, IP: "192.0.2.7",
+	result, err := e.auth.Login(from(ctx, firefox, "192.0.2.7"), LoginInput{
+		Email: "  " + strings.ToUpper(email) + " ", Password: password,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestLogin(t *testing.T) {
 
 	// The same device on another day is the same device.
 	e.clock.Advance(24 * time.Hour)
-	if _, err := e.auth.Login(ctx, LoginInput{Email: email, Password: password, UserAgent: strings.ReplaceAll(firefox, "140", "141")}); err != nil {
+	if _, err := e.auth.Login(from(ctx, strings.ReplaceAll(firefox, "140", "141"), ""), LoginInput{Email: email, Password: password}); err != nil {
 		t.Fatal(err)
 	}
 	if n := e.count(t, "SELECT count(*) FROM "+schema+".devices WHERE last_seen_at = $1", e.clock.Now()); n != 1 {

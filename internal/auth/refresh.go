@@ -33,9 +33,6 @@ var errRefresh = fault.Unauthenticated("the refresh token is not valid; sign in 
 // RefreshSessionInput is what renews a session.
 type RefreshSessionInput struct {
 	RefreshToken string
-	// UserAgent and IP are the client's, for the record of a theft.
-	UserAgent string
-	IP        string
 }
 
 // Tokens are a session's new tokens.
@@ -65,7 +62,7 @@ func (a *Auth) RefreshSession(ctx context.Context, in RefreshSessionInput) (*Tok
 	if len(in.RefreshToken) != refreshLength || !strings.HasPrefix(in.RefreshToken, refreshPrefix) {
 		return nil, errRefresh
 	}
-	r := renewal{token: in.RefreshToken, now: a.clock(), agent: cleanUserAgent(in.UserAgent), ip: cleanIP(in.IP)}
+	r := renewal{token: in.RefreshToken, now: a.clock(), client: clientOf(ctx)}
 	r.successor = a.sealer.successor(in.RefreshToken)
 	var refused error
 	err := a.store.Platform().Tx(ctx, func(q *platformdb.Queries) (err error) {
@@ -89,7 +86,7 @@ func (a *Auth) RefreshSession(ctx context.Context, in RefreshSessionInput) (*Tok
 type renewal struct {
 	token, successor string
 	now              time.Time
-	agent, ip        string
+	client
 
 	tokens Tokens
 	// theft is the revocation of a session whose token was used again.

@@ -12,7 +12,7 @@ import (
 )
 
 func (e *env) refresh(token string) (*Tokens, error) {
-	return e.auth.RefreshSession(context.Background(), RefreshSessionInput{RefreshToken: token, UserAgent: firefox, IP: "192.0.2.9"})
+	return e.auth.RefreshSession(from(context.Background(), firefox, "192.0.2.9"), RefreshSessionInput{RefreshToken: token})
 }
 
 // wantRefused wants the one answer to every refresh token that is not good.

@@ -24,9 +24,6 @@ type RegisterInput struct {
 	Password string
 	// TenantName is a tenant to own; nil for who waits for an invitation.
 	TenantName *string
-	// UserAgent and IP are the client's, as far as known; they are cleaned here.
-	UserAgent string
-	IP        string
 }
 
 // Register has a mail sent to an address: with a code that makes the account for
@@ -58,7 +55,7 @@ func (a *Auth) Register(ctx context.Context, in RegisterInput) error {
 	}
 	err = a.challenge(ctx, newChallenge{
 		purpose: purposeRegister, email: email, action: "auth.register", life: registrationLife,
-		passwordHash: &hash, tenant: in.TenantName, agent: cleanUserAgent(in.UserAgent), ip: cleanIP(in.IP),
+		passwordHash: &hash, tenant: in.TenantName, client: clientOf(ctx),
 	})
 	if err != nil {
 		return fmt.Errorf("registration: %w", err)

@@ -14,9 +14,6 @@ import (
 // RequestPasswordResetInput is an address whose password is forgotten.
 type RequestPasswordResetInput struct {
 	Email string
-	// UserAgent and IP are the client's, as far as known; they are cleaned here.
-	UserAgent string
-	IP        string
 }
 
 // RequestPasswordReset has a code for a new password mailed to an address, if
@@ -30,7 +27,7 @@ func (a *Auth) RequestPasswordReset(ctx context.Context, in RequestPasswordReset
 	}
 	err = a.challenge(ctx, newChallenge{
 		purpose: purposeReset, email: email, action: "auth.request_password_reset", life: resetLife,
-		agent: cleanUserAgent(in.UserAgent), ip: cleanIP(in.IP),
+		client: clientOf(ctx),
 	})
 	if err != nil {
 		return fmt.Errorf("request of a new password: %w", err)
@@ -42,9 +39,6 @@ func (a *Auth) RequestPasswordReset(ctx context.Context, in RequestPasswordReset
 type ResetPasswordInput struct {
 	Code        string
 	NewPassword string
-	// UserAgent and IP are the client's, as far as known; they are cleaned here.
-	UserAgent string
-	IP        string
 }
 
 // ResetPassword sets a new password with a code from a mail. Every session of
@@ -65,12 +59,12 @@ func (a *Auth) ResetPassword(ctx context.Context, in ResetPasswordInput) (ended 
 	if err != nil {
 		return 0, false, err
 	}
-	agent := cleanUserAgent(in.UserAgent)
+	by := clientOf(ctx)
 	return a.replacePassword(ctx, replacement{
-		identity: *row.IdentityID, email: known.Email, credential: hashToken(known.Hash), password: in.NewPassword, agent: agent,
+		identity: *row.IdentityID, email: known.Email, credential: hashToken(known.Hash), password: in.NewPassword, agent: by.agent,
 		event: audit.Event{
 			Action: "auth.reset_password", Target: row.IdentityID.String(), Actor: row.IdentityID,
-			Details: map[string]string{"user_agent": agent, "ip": cleanIP(in.IP)},
+			Details: by.details(),
 		},
 		also: func(q *platformdb.Queries) error {
 			again, err := a.lockChallenge(ctx, q, purposeReset, in.Code)

@@ -55,9 +55,6 @@ type SwitchTenantInput struct {
 	Tenant string
 	// Ticket is from Login; nil for who is signed in.
 	Ticket *string
-	// UserAgent and IP are the client's, as far as known; they are cleaned here.
-	UserAgent string
-	IP        string
 }
 
 // offer makes a ticket for the choice of a tenant.
@@ -133,7 +130,7 @@ func (a *Auth) SwitchTenant(ctx context.Context, in SwitchTenantInput) (*Tokens,
 	}
 	t := attempt{
 		email: proof.Email, identity: caller.Subject, credential: hashToken(proof.Hash),
-		agent: cleanUserAgent(in.UserAgent), ip: cleanIP(in.IP),
+		client:  clientOf(ctx),
 		methods: proof.Amr, authTime: proof.AuthTime, ends: proof.ExpiresAt, how: "switch",
 	}
 	chosen, err := a.membership(ctx, t.identity, in.Tenant)
@@ -182,7 +179,7 @@ func (a *Auth) redeem(ctx context.Context, in SwitchTenantInput) (*Tokens, error
 	}
 	t := attempt{
 		email: ticket.Email, identity: ticket.IdentityID, credential: ticket.Credential,
-		agent: cleanUserAgent(in.UserAgent), ip: cleanIP(in.IP),
+		client:  clientOf(ctx),
 		methods: ticket.Amr, authTime: ticket.AuthTime, ends: ticket.AuthTime.Add(a.sessionLifetime), how: "pwd",
 	}
 	chosen, err := a.membership(ctx, t.identity, in.Tenant)

@@ -28,7 +28,7 @@ func (e *env) offered(t *testing.T, email string) *TenantChoices {
 }
 
 func (e *env) redeem(ticket, tenant string) (*Tokens, error) {
-	return e.auth.SwitchTenant(context.Background(), SwitchTenantInput{Tenant: tenant, Ticket: &ticket, UserAgent: firefox})
+	return e.auth.SwitchTenant(from(context.Background(), firefox, ""), SwitchTenantInput{Tenant: tenant, Ticket: &ticket})
 }
 
 func TestTicketIsGoodForOneSession(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,36 +26,16 @@ const patience = time.Minute
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// testClock stands still until it is moved.
-type testClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *testClock { return &testClock{now: time.Now().UTC().Truncate(time.Millisecond)} }
-
-func (c *testClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *testClock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 type env struct {
 	*dbtest.Env
-	clock    *testClock
+	clock    *dbtest.Clock
 	live     *Live
 	sessions *Sessions
 }
 
 func newEnv(t testing.TB) *env {
 	t.Helper()
-	e := &env{Env: dbtest.New(t), clock: newClock()}
+	e := &env{Env: dbtest.New(t), clock: dbtest.NewClock()}
 	e.live = NewLive(LiveOptions{Redis: e.Redis, Prefix: e.Prefix, Store: e.DB.PlatformStore(db.ServiceRouter), Logger: quiet})
 	e.live.wait = patience
 	e.sessions = NewSessions(SessionsOptions{Store: e.DB.Store(db.ServiceSession), Permissions: permission.New(permission.Options{Store: e.DB.Store(db.ServiceSession)}), Live: e.live, Clock: e.clock.Now})

@@ -9,7 +9,7 @@ import (
 )
 
 func (r *mutationResolver) Login(ctx context.Context, input auth.LoginInput) (*model.LoginPayload, error) {
-	result, err := r.auth.Login(ctx, fromClient(ctx, input))
+	result, err := r.auth.Login(ctx, input)
 	if err != nil {
 		return nil, err
 	}
@@ -17,7 +17,7 @@ func (r *mutationResolver) Login(ctx context.Context, input auth.LoginInput) (*m
 }
 
 func (r *mutationResolver) RefreshSession(ctx context.Context, input auth.RefreshSessionInput) (*model.RefreshSessionPayload, error) {
-	tokens, err := r.auth.RefreshSession(ctx, renewalFrom(ctx, input))
+	tokens, err := r.auth.RefreshSession(ctx, input)
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +25,7 @@ func (r *mutationResolver) RefreshSession(ctx context.Context, input auth.Refres
 }
 
 func (r *mutationResolver) SwitchTenant(ctx context.Context, input auth.SwitchTenantInput) (*model.SwitchTenantPayload, error) {
-	tokens, err := r.auth.SwitchTenant(ctx, switchFrom(ctx, input))
+	tokens, err := r.auth.SwitchTenant(ctx, input)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (r *mutationResolver) SwitchTenant(ctx context.Context, input auth.SwitchTe
 }
 
 func (r *mutationResolver) Register(ctx context.Context, input auth.RegisterInput) (*model.RegisterPayload, error) {
-	if err := r.auth.Register(ctx, registrationFrom(ctx, input)); err != nil {
+	if err := r.auth.Register(ctx, input); err != nil {
 		return nil, err
 	}
 	return &model.RegisterPayload{VerificationSent: true}, nil
@@ -48,7 +48,7 @@ func (r *mutationResolver) VerifyEmail(ctx context.Context, input model.VerifyEm
 }
 
 func (r *mutationResolver) AcceptInvitation(ctx context.Context, input auth.AcceptInvitationInput) (*model.AcceptInvitationPayload, error) {
-	joined, err := r.auth.AcceptInvitation(ctx, acceptanceFrom(ctx, input))
+	joined, err := r.auth.AcceptInvitation(ctx, input)
 	if err != nil {
 		return nil, err
 	}
@@ -56,14 +56,14 @@ func (r *mutationResolver) AcceptInvitation(ctx context.Context, input auth.Acce
 }
 
 func (r *mutationResolver) RequestPasswordReset(ctx context.Context, input auth.RequestPasswordResetInput) (*model.RequestPasswordResetPayload, error) {
-	if err := r.auth.RequestPasswordReset(ctx, resetRequestFrom(ctx, input)); err != nil {
+	if err := r.auth.RequestPasswordReset(ctx, input); err != nil {
 		return nil, err
 	}
 	return &model.RequestPasswordResetPayload{ResetSent: true}, nil
 }
 
 func (r *mutationResolver) ResetPassword(ctx context.Context, input auth.ResetPasswordInput) (*model.ResetPasswordPayload, error) {
-	ended, pending, err := r.auth.ResetPassword(ctx, resetFrom(ctx, input))
+	ended, pending, err := r.auth.ResetPassword(ctx, input)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (r *mutationResolver) ResetPassword(ctx context.Context, input auth.ResetPa
 }
 
 func (r *mutationResolver) ChangePassword(ctx context.Context, input auth.ChangePasswordInput) (*model.ChangePasswordPayload, error) {
-	ended, pending, err := r.auth.ChangePassword(ctx, changeFrom(ctx, input))
+	ended, pending, err := r.auth.ChangePassword(ctx, input)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (r *mutationResolver) ChangePassword(ctx context.Context, input auth.Change
 }
 
 func (r *mutationResolver) ConfirmPassword(ctx context.Context, input auth.ConfirmPasswordInput) (*model.ConfirmPasswordPayload, error) {
-	confirmed, err := r.auth.ConfirmPassword(ctx, confirmationFrom(ctx, input))
+	confirmed, err := r.auth.ConfirmPassword(ctx, input)
 	if err != nil {
 		return nil, err
 	}
