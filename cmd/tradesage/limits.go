@@ -40,7 +40,7 @@ type limitsConfig struct {
 	RateMail       rate            `name:"rate-mail" env:"TRADESAGE_RATE_MAIL" default:"10/1h" help:"Mails that registering and forgetting a password send to one e-mail address."`
 
 	Concurrency       int           `name:"concurrency" env:"TRADESAGE_CONCURRENCY" default:"0" help:"Operations that run at once; more wait, and tenants take turns. 0 is 16 for each core where all services are in this process, else 1024."`
-	LeastConcurrency  int           `name:"least-concurrency" env:"TRADESAGE_LEAST_CONCURRENCY" default:"0" help:"How many of them are left while one tenant of several takes most of them and operations take much longer than alone; between the two the number follows how they do. 0 is 3 for each core where all services are in this process, else a quarter. As many as TRADESAGE_CONCURRENCY for a fixed number."`
+	LeastConcurrency  int           `name:"least-concurrency" env:"TRADESAGE_LEAST_CONCURRENCY" default:"0" help:"How many of them one tenant of several is left with while it has most of what runs and waits and operations take much longer than alone; between the two the number follows how they do. 0 is one for each two cores where all services are in this process, else a quarter. As many as TRADESAGE_CONCURRENCY for no such restraint."`
 	TenantConcurrency int           `name:"tenant-concurrency" env:"TRADESAGE_TENANT_CONCURRENCY" default:"0" help:"Most of them of one tenant; 0 is three quarters."`
 	UserConcurrency   int           `name:"user-concurrency" env:"TRADESAGE_USER_CONCURRENCY" default:"0" help:"Most of them of one user; 0 is half."`
 	TenantWaiting     int           `name:"tenant-waiting" env:"TRADESAGE_TENANT_WAITING" default:"256" help:"Operations of one tenant that may wait; more are RATE_LIMITED."`
@@ -139,7 +139,7 @@ func (c *limitsConfig) concurrency(remote bool) (all int, of router.Concurrency)
 	case least == 0 && remote:
 		least = max(all/4, 1)
 	case least == 0:
-		least = 3 * runtime.GOMAXPROCS(0)
+		least = max(runtime.GOMAXPROCS(0)/2, 1)
 	}
 	of = router.Concurrency{
 		Least: min(least, all), Tenant: c.TenantConcurrency, User: c.UserConcurrency, TenantWaiting: c.TenantWaiting, Waiting: c.Waiting, MaxWait: c.MaxWait,

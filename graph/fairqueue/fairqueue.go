@@ -1,8 +1,9 @@
 // Package fairqueue shares a number of slots between tenants and their users: each
-// has a cap, and where there are more who want one than slots, tenants take turns.
+// has a cap, and where there are more who want one than slots, tenants take turns. A
+// tenant that has most of them while there are others may be restrained.
 //
 // Who finds a free slot pays a lock and no allocation. Waiting is bounded in time
-// and in length. How many slots there are may change at any time. It knows no request.
+// and in length. It knows no request.
 package fairqueue
 
 import (
@@ -14,8 +15,7 @@ import (
 
 // Options bounds a queue. All are at least 1.
 type Options struct {
-	// Slots is how many run at once, PerTenant and PerUser how many of one: where
-	// SetSlots leaves fewer, of one fewer in proportion.
+	// Slots is how many run at once, PerTenant and PerUser how many of one.
 	Slots, PerTenant, PerUser int
 	// TenantWaiting bounds who waits of one tenant, Waiting who waits at all.
 	TenantWaiting, Waiting int
@@ -25,7 +25,7 @@ type Options struct {
 	Waited func(time.Duration)
 }
 
-// ID names a tenant or a user.
+// ID names a tenant or a user. The zero ID is no tenant's.
 type ID [16]byte
 
 var (
@@ -39,8 +39,11 @@ var (
 type Queue struct {
 	options Options
 
-	mu    sync.Mutex
-	slots int // in force
+	mu sync.Mutex
+	// most is the tenant that has most, while Contended says so, and else the zero ID;
+	// restraint is how many of it may run at once.
+	most      ID
+	restraint int
 	// latest is whose operation came last, mixed whether another one's came since
 	// Contended was called, and recent how many calls more it remembers that.
 	latest ID
@@ -83,25 +86,24 @@ var waiters = sync.Pool{New: func() any { return &waiter{granted: make(chan stru
 
 // New returns a queue with all slots free.
 func New(o Options) *Queue {
-	return &Queue{options: o, slots: o.Slots, tenants: map[ID]*tenant{}}
+	return &Queue{options: o, restraint: o.Slots, tenants: map[ID]*tenant{}}
 }
 
-// SetSlots changes how many run at once to n, between 1 and Options.Slots. Those who
-// run go on.
-func (q *Queue) SetSlots(n int) {
+// Restrain lets n operations at once run, between 1 and Options.Slots, of the tenant
+// that Contended last found to have most, as long as it finds one. Those that run go on.
+func (q *Queue) Restrain(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.slots = min(max(n, 1), q.options.Slots)
+	q.restraint = min(max(n, 1), q.options.Slots)
 	q.dispatch()
 }
 
-// scaled is a cap in proportion to the slots in force.
-func (q *Queue) scaled(limit int) int {
-	all := q.options.Slots
-	if q.slots == all {
-		return limit
+// room is how many of a tenant may run at once.
+func (q *Queue) room(t *tenant) int {
+	if t.id == q.most {
+		return min(t.caps.Tenant, q.restraint)
 	}
-	return max((limit*q.slots+all-1)/all, 1)
+	return t.caps.Tenant
 }
 
 // remembered is for how many calls of Contended another tenant counts.
@@ -109,22 +111,32 @@ const remembered = 20
 
 // Contended reports whether somebody waits and one tenant has more than half of what
 // runs and waits, although there are others: one has come since the last twenty
-// calls. It is for one caller.
+// calls. That tenant is restrained until the next call. It is for one caller.
 func (q *Queue) Contended() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	before := q.most
+	q.most = q.findMost()
+	if before != q.most {
+		q.dispatch() // who is not restrained any more
+	}
+	return q.most != ID{}
+}
+
+func (q *Queue) findMost() (found ID) {
 	q.recent = max(q.recent-1, 0)
 	if q.mixed {
 		q.mixed, q.recent = false, remembered
 	}
 	if q.waiting == 0 || q.recent == 0 {
-		return false
+		return found
 	}
-	most := 0
-	for _, t := range q.tenants {
-		most = max(most, t.running+t.waiting)
+	for id, t := range q.tenants {
+		if 2*(t.running+t.waiting) > q.running+q.waiting {
+			return id
+		}
 	}
-	return 2*most > q.running+q.waiting
+	return found
 }
 
 // Crowded reports whether Acquire would refuse this tenant now, with ErrCrowded or
@@ -282,11 +294,11 @@ func (q *Queue) Release(tenantID, userID ID) {
 	q.forget(t)
 }
 
-// Slots returns how many may run at the moment.
-func (q *Queue) Slots() int {
+// Restraint returns how many may run at the moment of a tenant that has most.
+func (q *Queue) Restraint() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.slots
+	return q.restraint
 }
 
 // Count returns how many run and wait.
@@ -298,7 +310,7 @@ func (q *Queue) Count() (running, waiting int) {
 
 // dispatch starts whom there is room for, one of each tenant in turn.
 func (q *Queue) dispatch() {
-	for skipped := 0; skipped < len(q.line) && q.running < q.slots; {
+	for skipped := 0; skipped < len(q.line) && q.running < q.options.Slots; {
 		t := q.line[0]
 		w := q.next(t)
 		if w == nil {
@@ -327,11 +339,11 @@ const maxLook = 64
 // next is the waiter of a tenant whose user has the fewest running, the first of
 // equals; nil if none may start.
 func (q *Queue) next(t *tenant) *waiter {
-	if t.running >= q.scaled(t.caps.Tenant) {
+	if t.running >= q.room(t) {
 		return nil
 	}
 	var best *waiter
-	fewest, looked := q.scaled(t.caps.User), 0
+	fewest, looked := t.caps.User, 0
 	for w := t.first; w != nil && looked < maxLook && fewest > 0; w, looked = w.next, looked+1 {
 		if n := t.runningOf(w.user); n < fewest {
 			best, fewest = w, n
@@ -380,11 +392,11 @@ func (q *Queue) unqueue(t *tenant, w *waiter) {
 }
 
 func (q *Queue) fits(t *tenant, userID ID) bool {
-	return q.running < q.slots && !q.capped(t, userID)
+	return q.running < q.options.Slots && !q.capped(t, userID)
 }
 
 func (q *Queue) capped(t *tenant, userID ID) bool {
-	return t.running >= q.scaled(t.caps.Tenant) || t.runningOf(userID) >= q.scaled(t.caps.User)
+	return t.running >= q.room(t) || t.runningOf(userID) >= t.caps.User
 }
 
 func (q *Queue) start(t *tenant, userID ID) {

@@ -252,36 +252,93 @@ func BenchmarkFree(b *testing.B) {
 	}
 }
 
-// Fewer slots hold for who comes next; more let in who waits.
-func TestSlotsChange(t *testing.T) {
+// Who has most runs fewer at once, as long as it has most; the others run what they want.
+func TestRestraint(t *testing.T) {
 	t.Parallel()
-	q := fairqueue.New(options())
-	q.SetSlots(2) // of a tenant two, of a user one
-	runs(t, q, 1, 1)
-	second := waits(t, q, t.Context(), 1, 1)
+	o := options()
+	o.Slots, o.PerTenant, o.PerUser = 6, 5, 5
+	q := fairqueue.New(o)
 	runs(t, q, 2, 1)
-	third := waits(t, q, t.Context(), 3, 1)
-	q.SetSlots(100) // 4 are the most
-	for _, done := range []<-chan error{second, third} {
+	for range 5 {
+		runs(t, q, 1, 1)
+	}
+	var more []<-chan error
+	for range 3 {
+		more = append(more, waits(t, q, t.Context(), 1, 1))
+	}
+	q.Restrain(2)
+	release := func(tenant byte, times int) {
+		for range times {
+			q.Release(id(tenant), id(1))
+		}
+	}
+	count := func(what string, wantRunning, wantWaiting int) {
+		t.Helper()
+		if running, waiting := q.Count(); running != wantRunning || waiting != wantWaiting {
+			t.Errorf("%s: %d run and %d wait, want %d and %d", what, running, waiting, wantRunning, wantWaiting)
+		}
+	}
+	release(1, 1)
+	count("nobody has been found to have most", 6, 2)
+	if !q.Contended() {
+		t.Fatal("one tenant has seven of eight")
+	}
+	release(1, 3)
+	count("two of it run", 3, 2)
+	release(1, 1)
+	count("one of it ended and the next began", 3, 1)
+	for range 3 { // others have the room that it has not
+		runs(t, q, 3, 1)
+	}
+	count("the others run", 6, 1)
+	if q.Contended() { // three of seven
+		t.Error("nobody has most")
+	}
+	count("all slots are taken", 6, 1)
+	release(2, 1)
+	count("it is not restrained any more", 6, 0)
+	for _, done := range more {
 		if err := ended(t, done); err != nil {
 			t.Error(err)
 		}
 	}
-	if q.Slots() != 4 {
-		t.Errorf("%d slots", q.Slots())
-	}
-	q.SetSlots(0)
-	for range 2 {
-		q.Release(id(1), id(1))
-	}
-	last := waits(t, q, t.Context(), 4, 1) // two run, of one
-	q.Release(id(2), id(1))
-	q.Release(id(3), id(1))
-	if err := ended(t, last); err != nil {
-		t.Error(err)
-	}
-	if running, waiting := q.Count(); running != 1 || waiting != 0 {
-		t.Errorf("%d run, %d wait", running, waiting)
+}
+
+// Restraint is lifted for those who wait already.
+func TestRestraintEnds(t *testing.T) {
+	t.Parallel()
+	for name, lift := range map[string]func(*fairqueue.Queue){
+		"more are allowed": func(q *fairqueue.Queue) { q.Restrain(100) },
+		"nobody else came": func(q *fairqueue.Queue) {
+			for q.Contended() { // calls are counted
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := fairqueue.New(options())
+			q.Restrain(0) // 1 is the least
+			if got := q.Restraint(); got != 1 {
+				t.Errorf("restraint %d", got)
+			}
+			runs(t, q, 2, 1)
+			for _, user := range []byte{1, 1, 2} {
+				runs(t, q, 1, user)
+			}
+			waiting := waits(t, q, t.Context(), 1, 1)
+			if !q.Contended() {
+				t.Fatal("one tenant has most")
+			}
+			q.Release(id(1), id(1))
+			q.Release(id(1), id(1))
+			if _, n := q.Count(); n != 1 {
+				t.Fatalf("%d wait, of a tenant that may run one and does", n)
+			}
+			lift(q)
+			if err := ended(t, waiting); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -1,7 +1,8 @@
-// Package pace says how many operations should run at once: many while each takes
-// about as long as it takes alone, since most of them then wait for something that
-// is not scarce, and few once they take much longer. Then they wait for each other,
-// for cores or connections, where nobody takes turns; those that do not run yet do.
+// Package pace says how many operations of a tenant that has most of them should run
+// at once: many while operations take about as long as they take alone, since most of
+// them then wait for something that is not scarce, and few once they take much longer.
+// Then they wait for each other, for cores or connections, where nobody takes turns,
+// and what the one tenant does not run is there for the others.
 //
 // It knows no operation but by a Task, what is alike of many.
 package pace
@@ -14,11 +15,12 @@ import (
 
 // Options bound a pace. Least and Most are at least 1.
 type Options struct {
-	// Least is how many run at once at the least, Most at the most.
+	// Least is how many of the tenant run at once at the least, Most at the most.
 	Least, Most int
 	// Set is told each change.
 	Set func(int)
-	// Contended tells whether some hold up others: while nobody does, more may run.
+	// Contended tells whether one tenant has most, beside others: while none does, more
+	// may run.
 	Contended func() bool
 }
 
@@ -34,7 +36,7 @@ const (
 	fading = 1 << 16
 )
 
-// Pace is how many operations should run at once. It is safe for concurrent use.
+// Pace is how many operations of one tenant should run at once. It is safe for concurrent use.
 type Pace struct {
 	options   Options
 	now       int

@@ -21,10 +21,10 @@ import (
 // that check a secret have as many slots again, for themselves: they wait for each
 // other's hashes, and nobody else should.
 type Concurrency struct {
-	// Least is how many of Options.MaxConcurrent are left while one tenant has most of
-	// what runs and waits and operations take much longer than alone: waiting for a
-	// turn is fairer than waiting for a core or a connection. By default they are as
-	// many at all times.
+	// Least is how many operations at once a tenant may be left with that has most of
+	// what runs and waits, while operations take much longer than alone: it waits for
+	// its turn, and not the others for cores and connections that it has. By default no
+	// tenant is restrained so.
 	Least int
 	// Tenant and User bound the operations of one tenant and of one user, by default
 	// as many as run at all. Who is not signed in counts by the address, as a tenant
@@ -169,7 +169,7 @@ func (r *Router) openSlots(ctx context.Context, registry prometheus.Registerer) 
 	r.slots, r.secrets = fairqueue.New(queue), fairqueue.New(queue)
 	if least := r.options.Concurrency.Least; least > 0 && least < most {
 		r.pace = pace.New(pace.Options{
-			Least: least, Most: most, Set: r.slots.SetSlots, Contended: r.slots.Contended,
+			Least: least, Most: most, Set: r.slots.Restrain, Contended: r.slots.Contended,
 		})
 		go r.pace.Run(ctx)
 	}
@@ -196,8 +196,8 @@ func (m *metrics) registerSlots(registry prometheus.Registerer, queues ...*fairq
 		gauge("tradesage_router_running", "Operations that run.", func(q *fairqueue.Queue) int { n, _ := q.Count(); return n }),
 		gauge("tradesage_router_waiting", "Operations that wait for a slot.", func(q *fairqueue.Queue) int { _, n := q.Count(); return n }),
 		registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "tradesage_router_slots", Help: "Operations that may run at once at the moment, but for those that check a secret.",
-		}, func() float64 { return float64(queues[0].Slots()) })),
+			Name: "tradesage_router_restraint", Help: "Operations that may run at once at the moment of a tenant that has most of what runs and waits, beside others.",
+		}, func() float64 { return float64(queues[0].Restraint()) })),
 		registry.Register(m.waited),
 	)
 }

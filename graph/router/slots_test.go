@@ -159,15 +159,15 @@ func TestSecretsHaveSlotsOfTheirOwn(t *testing.T) {
 	all.Wait()
 }
 
-// Slots are as many as Concurrency.Least and Options.MaxConcurrent say.
-func TestSlotsAreBounded(t *testing.T) {
+// Of one tenant as many run as Concurrency.Least and Options.MaxConcurrent say.
+func TestRestraintIsBounded(t *testing.T) {
 	t.Parallel()
 	r := newRated(t, func(o *router.Options) {
 		o.MaxConcurrent = 64
 		o.Concurrency.Least = 2
 	})
-	if slots := metric(t, r.registry, "tradesage_router_slots", ""); slots < 2 || slots > 64 {
-		t.Errorf("%v slots", slots)
+	if n := metric(t, r.registry, "tradesage_router_restraint", ""); n < 2 || n > 64 {
+		t.Errorf("restraint %v", n)
 	}
 	if got := r.ask(t, smallBody, "bob@one", ""); got.status != http.StatusOK {
 		t.Errorf("%d %s", got.status, got.body)
