@@ -12,6 +12,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/router/internal/introspect"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
+	"github.com/tradesage/tradesage/graph/router/internal/resume"
 	"github.com/tradesage/tradesage/graph/router/internal/supergraph"
 	"github.com/tradesage/tradesage/graph/router/internal/valid"
 	"github.com/tradesage/tradesage/graph/upstream"
@@ -113,10 +114,20 @@ func (r *generation) reach(name string, way Remote) *remoteFetcher {
 			return known
 		}
 	}
-	return &remoteFetcher{name: name, way: way, log: r.log, streams: &r.streams, resumed: r.metrics.resumed.WithLabelValues(name), slow: r.metrics.slow, opened: r.metrics.upstreamSockets.WithLabelValues(name), upstream: upstream.New(upstream.Options{
+	return &remoteFetcher{name: name, way: way, log: r.log, streams: &r.streams, resuming: r.resuming(name, way), slow: r.metrics.slow, opened: r.metrics.upstreamSockets.WithLabelValues(name), upstream: upstream.New(upstream.Options{
 		Name: name, Transport: way.Transport, Streams: way.Streams, Timeout: way.Timeout, Policy: r.options.Upstream,
 		Logger: r.log, Metrics: r.upstreams, IsResponse: rawjson.IsResponse,
 	})}
+}
+
+// resuming is how subscriptions of a remote subgraph outlive it: without losing events
+// where it is a service of ours.
+func (r *generation) resuming(name string, way Remote) resume.Policy {
+	p := resume.Policy{Subgraph: name, Within: r.streams.ResumeWithin, Log: r.log, Resumed: r.metrics.resumed.WithLabelValues(name)}
+	if way.Renews {
+		p.Arguments, p.Cursor = r.streams.Feeds, r.streams.Cursor
+	}
+	return p
 }
 
 // same is whether nothing about a way has changed.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tradesage/tradesage/graph/router/internal/accept"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
+	"github.com/tradesage/tradesage/graph/router/internal/resume"
 	"github.com/tradesage/tradesage/graph/sse"
 	"github.com/tradesage/tradesage/graph/upstream"
 	"github.com/tradesage/tradesage/internal/identity"
@@ -28,7 +29,7 @@ type remoteFetcher struct {
 	upstream *upstream.Subgraph
 	log      *slog.Logger
 	streams  *Streams
-	resumed  prometheus.Counter
+	resuming resume.Policy
 	slow     prometheus.Counter
 	opened   prometheus.Gauge
 	sockets  sockets
@@ -77,13 +78,19 @@ func (r *remoteFetcher) request(ctx context.Context, media string, body io.Reade
 	return request, nil
 }
 
+// follow implements follower. A subscription that has begun outlives its subgraph for
+// Streams.ResumeWithin.
+func (r *remoteFetcher) follow(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error {
+	return resume.Follow(ctx, r.resuming, r.subscribed, query, variables, deliver)
+}
+
 // maxRemoteEvent bounds one event of a remote subgraph, in bytes.
 const maxRemoteEvent = 1 << 20
 
 // streamed asks for a subscription over server-sent events and hands on what comes.
 // Where the subgraph renews, the client's newer tokens follow on the request's body;
 // else the stream ends with the token that it began with. The error is nil for a
-// subscription that is complete, deliver's own, and otherwise a *brokenOff.
+// subscription that is complete, deliver's own, and otherwise a *resume.BrokenOff.
 func (r *remoteFetcher) streamed(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -93,18 +100,18 @@ func (r *remoteFetcher) streamed(ctx context.Context, query string, variables []
 	}
 	request, err := r.request(ctx, media, body)
 	if err != nil {
-		return &brokenOff{err}
+		return &resume.BrokenOff{Cause: err}
 	}
 	request.Header.Set("Accept", sse.MediaType)
 	response, err := r.upstream.Open(request)
 	if err != nil {
-		return &brokenOff{err}
+		return &resume.BrokenOff{Cause: err}
 	}
 	defer response.Body.Close()
 	if media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || media != sse.MediaType {
 		answer, err := io.ReadAll(io.LimitReader(response.Body, maxRemoteEvent))
 		if answer = bytes.TrimSpace(answer); err != nil || response.StatusCode >= 500 || !rawjson.IsResponse(answer) {
-			return &brokenOff{fmt.Errorf("status %d without a GraphQL response", response.StatusCode)}
+			return &resume.BrokenOff{Cause: fmt.Errorf("status %d without a GraphQL response", response.StatusCode)}
 		}
 		return deliver(answer)
 	}
@@ -120,6 +127,6 @@ func (r *remoteFetcher) streamed(ctx context.Context, query string, variables []
 	case refused != nil || err == nil:
 		return refused
 	default:
-		return &brokenOff{err}
+		return &resume.BrokenOff{Cause: err}
 	}
 }

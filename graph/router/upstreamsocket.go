@@ -20,6 +20,7 @@ import (
 	"github.com/tradesage/tradesage/graph/router/internal/accept"
 	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/graph/router/internal/rawjson"
+	"github.com/tradesage/tradesage/graph/router/internal/resume"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
@@ -86,7 +87,7 @@ func (r *remoteFetcher) subscribed(ctx context.Context, query string, variables 
 func (r *remoteFetcher) socketed(ctx context.Context, query string, variables []byte, deliver func([]byte) error) error {
 	hello, err := r.greeting(ctx)
 	if err != nil {
-		return &brokenOff{err}
+		return &resume.BrokenOff{Cause: err}
 	}
 	var refused error // by deliver, which the socket's own errors must not hide
 	err = r.sockets.shared(r).Subscribe(ctx, hello.key(), graphQLRequest(query, variables), func(ctx context.Context) (*websocket.Conn, error) {
@@ -94,11 +95,11 @@ func (r *remoteFetcher) socketed(ctx context.Context, query string, variables []
 	}, func(kind multiplex.Kind, payload []byte) error {
 		switch answer := clienterr.Joined(payload, []byte("null")); {
 		case kind == multiplex.Next && !rawjson.IsResponse(payload):
-			refused = &brokenOff{errors.New("an event is no GraphQL response")}
+			refused = &resume.BrokenOff{Cause: errors.New("an event is no GraphQL response")}
 		case kind == multiplex.Next:
 			refused = deliver(payload)
 		case !rawjson.IsResponse(answer):
-			refused = &brokenOff{errors.New("errors are no list of errors")}
+			refused = &resume.BrokenOff{Cause: errors.New("errors are no list of errors")}
 		default:
 			refused = deliver(answer)
 		}
@@ -113,7 +114,7 @@ func (r *remoteFetcher) socketed(ctx context.Context, query string, variables []
 		r.slow.Inc()
 		return errSlow
 	default:
-		return &brokenOff{err}
+		return &resume.BrokenOff{Cause: err}
 	}
 }
 
@@ -228,16 +229,4 @@ func receive(ctx context.Context, conn *websocket.Conn) (message, error) {
 		err = json.Unmarshal(text, &m)
 	}
 	return m, err
-}
-
-// pause waits; false if ctx ends before.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

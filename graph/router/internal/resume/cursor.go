@@ -1,6 +1,7 @@
-package router
+package resume
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -15,26 +16,51 @@ const (
 	cursorHole = "__cursor_hole"
 )
 
+// resumption is how a subscription goes on after an event.
+type resumption struct {
+	// prefix and suffix are the query around the argument's literal value.
+	prefix, suffix string
+	// root and cursor are the keys of an event's cursor.
+	root, cursor string
+}
+
+// after is what the subgraph is asked to go on after an event; without a cursor in
+// it, what it was asked before.
+func (r *resumption) after(event []byte, query string, variables []byte) (string, []byte) {
+	if r == nil || event == nil {
+		return query, variables
+	}
+	var parsed struct {
+		Data map[string]map[string]json.RawMessage
+	}
+	var cursor string
+	if json.Unmarshal(event, &parsed) != nil || json.Unmarshal(parsed.Data[r.root][r.cursor], &cursor) != nil || cursor == "" {
+		return query, variables
+	}
+	literal, err := json.Marshal(cursor)
+	if err != nil { // a string always encodes
+		return query, variables
+	}
+	return r.prefix + string(literal) + r.suffix, variables
+}
+
 // newResumption finds out how a subscription goes on after one of its events, and
 // has the query ask for their cursors. It is nil where that is not known.
-func newResumption(streams *Streams, query *string) *resumption {
-	if streams.Cursor == "" || len(streams.Feeds) == 0 || streams.ResumeWithin < 0 {
-		return nil
-	}
+func newResumption(arguments map[string]string, cursor string, query *string) *resumption {
 	doc, err := parser.ParseQuery(&ast.Source{Input: *query})
 	if err != nil || len(doc.Operations) != 1 || len(doc.Operations[0].SelectionSet) != 1 {
 		return nil
 	}
 	operation := doc.Operations[0]
 	root, ok := operation.SelectionSet[0].(*ast.Field)
-	if !ok || streams.Feeds[root.Name] == "" || len(root.SelectionSet) == 0 {
+	if !ok || arguments[root.Name] == "" || len(root.SelectionSet) == 0 {
 		return nil
 	}
 	out := &resumption{root: root.Alias, cursor: cursorKey}
-	root.SelectionSet = append(root.SelectionSet, &ast.Field{Alias: cursorKey, Name: streams.Cursor})
+	root.SelectionSet = append(root.SelectionSet, &ast.Field{Alias: cursorKey, Name: cursor})
 	*query = printed(doc)
 
-	name := streams.Feeds[root.Name]
+	name := arguments[root.Name]
 	hole := &ast.Value{Kind: ast.EnumValue, Raw: cursorHole}
 	if argument := root.Arguments.ForName(name); argument != nil {
 		before := argument.Value
