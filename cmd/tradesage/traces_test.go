@@ -166,6 +166,40 @@ func TestTraces(t *testing.T) {
 	}
 }
 
+// Names may be as long as requests, and paths as headers: neither fills the log, the
+// metrics or a trace.
+func TestLongNamesAreCutShort(t *testing.T) {
+	t.Parallel()
+	c := newCollector(t)
+	p := start(t, dataFolder(t), "--traces-endpoint", c.url, "--traces-ratio", "1", "--log-level", "info", "--slow-operation", "1ns")
+	const trace = "0af7651916cd43dd8448eb211c80319e"
+	name, path := strings.Repeat("Long", 50_000), "/"+strings.Repeat("path", 1_000)
+	if _, body := p.send(t, "POST", "/graphql", `{"query":"query `+name+` { __typename }"}`, "Content-Type", "application/json",
+		"Traceparent", "00-"+trace+"-"+clientSpan+"-00"); body != `{"data":{"__typename":"Query"}}` {
+		t.Fatal(body)
+	}
+	p.send(t, "GET", path, "")
+	const strange = "0af7651916cd43dd8448eb211c80319f"
+	p.send(t, strings.Repeat("METHOD", 1_000), path, "", "Traceparent", "00-"+strange+"-"+clientSpan+"-00")
+	c.await(t, trace, "POST /graphql")
+	c.await(t, strange, "_OTHER other")
+	text := p.text()
+	for _, s := range append(c.trace(trace), c.trace(strange)...) {
+		text += s.String() + "\n"
+	}
+	_, metrics := p.get(t, p.ops+"/metrics")
+	for line := range strings.Lines(text + metrics) {
+		if len(line) > 2000 {
+			t.Errorf("%d bytes: %s…", len(line), line[:200])
+		}
+	}
+	for _, said := range []string{"operation=LongLong", "path=/pathpath", "method=METHOD"} {
+		if !strings.Contains(text, said) {
+			t.Errorf("nothing tells %s", said)
+		}
+	}
+}
+
 // How much is traced is ours to say: a client that asks for it gets no more.
 func TestTracesThatClientsAskFor(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/tradesage/tradesage/graph/router/internal/clienterr"
 	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
@@ -46,6 +47,12 @@ func (o Observing) withDefaults() Observing {
 
 // other is the label of what has no series of its own.
 const other = "other"
+
+// maxShownName bounds the name of an operation in logs, traces and metrics, in bytes:
+// it may be as long as a request.
+const maxShownName = 128
+
+func shown(name string) string { return clienterr.Clip(name, maxShownName) }
 
 // observe tells of an operation that has ended, nil for one that could not be
 // prepared. ctx holds its caller.
@@ -110,7 +117,7 @@ func describe(ctx context.Context, span trace.Span, op *operation, outcome strin
 }
 
 // operationSeries are the durations of operations by their names. Names are the
-// clients' choice: the first ones have series, all later ones share one.
+// clients' choice: the first ones have series, all later and all long ones share one.
 type operationSeries struct {
 	vec  *prometheus.HistogramVec
 	most int
@@ -132,7 +139,7 @@ func (s *operationSeries) of(name string, kind ast.OperationType) prometheus.Obs
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if name != "" && !s.names[name] {
-		if len(s.names) >= s.most {
+		if len(s.names) >= s.most || len(name) > maxShownName {
 			name = other
 		} else {
 			s.names[name] = true

@@ -2,6 +2,7 @@ package router
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 func TestOperationsHaveSoManySeries(t *testing.T) {
 	t.Parallel()
 	s := newOperationSeries(3)
+	s.of(strings.Repeat("Long", 100), ast.OperationTypeQuery).Observe(1) // as other
 	for i := range 100 {
 		s.of("Name"+strconv.Itoa(i), ast.OperationTypeQuery).Observe(1)
 	}

@@ -59,7 +59,7 @@ type operation struct {
 	// direct is set where the engine is not needed.
 	direct *direct
 	hash   uint64
-	// name is the client's name for it, id its hash in digits.
+	// name is the client's name for it, as it is shown, id its hash in digits.
 	name, id string
 	took     prometheus.Observer
 	// size and cost are what the operation asks for.
@@ -238,7 +238,7 @@ func (r *generation) plan(d *document.Document, key planKey) (*operation, error)
 	op := &operation{
 		kind: d.Kind, size: d.Size, introspects: d.Introspects, key: key, from: r,
 		hash: xxhash.Sum64String(key.text + key.name + key.conditions + "\x00" + key.refused),
-		name: d.Name, took: r.metrics.operations.of(d.Name, d.Kind),
+		name: shown(d.Name), took: r.metrics.operations.of(d.Name, d.Kind),
 	}
 	op.id = strconv.FormatUint(op.hash, 16)
 	var err error

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -47,8 +48,8 @@ func Middleware(logger *slog.Logger, next http.Handler) http.Handler {
 			}
 			var room [12]slog.Attr
 			logger.LogAttrs(ctx, level, "request", RequestFrom(ctx).attributes(append(room[:0],
-				slog.String("method", r.Method),
-				slog.String("path", r.URL.Path),
+				slog.String("method", clip(r.Method, maxMethod)),
+				slog.String("path", clip(r.URL.Path, maxPath)),
 				slog.Int("status", rec.statusOrOK()),
 				slog.Int64("bytes", rec.bytes),
 				slog.Duration("duration", time.Since(start)),
@@ -57,6 +58,19 @@ func Middleware(logger *slog.Logger, next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(rec, r.WithContext(ctx))
 	})
+}
+
+// What a line of log repeats of a request, in bytes: both may be as long as all headers.
+const (
+	maxMethod = 16
+	maxPath   = 256
+)
+
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // recorder remembers the status and the size of a response.

@@ -121,13 +121,13 @@ func (t *Tracing) Handler(trusted bool, next http.Handler) http.Handler {
 		if trusted {
 			ctx = context.WithValue(ctx, trustedKey{}, true)
 		}
-		ctx, span := tracer.Start(ctx, r.Method+" "+route(r), trace.WithSpanKind(trace.SpanKindServer))
+		ctx, span := tracer.Start(ctx, method(r)+" "+route(r), trace.WithSpanKind(trace.SpanKindServer))
 		defer span.End()
 		if !span.IsRecording() {
 			next.ServeHTTP(w, r.WithContext(ctx))
 			return
 		}
-		span.SetAttributes(attribute.String("http.request.method", r.Method), attribute.String("url.path", r.URL.Path))
+		span.SetAttributes(attribute.String("http.request.method", method(r)), attribute.String("url.path", clip(r.URL.Path, maxPath)))
 		rec := &recorder{ResponseWriter: w}
 		next.ServeHTTP(rec, r.WithContext(ctx))
 		span.SetAttributes(
@@ -167,4 +167,15 @@ func Inject(ctx context.Context, h http.Header) {
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		propagator.Inject(ctx, propagation.HeaderCarrier(h))
 	}
+}
+
+// method is the request's where HTTP knows it, likewise (OpenTelemetry's semantic
+// conventions for HTTP, "http.request.method").
+func method(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return r.Method
+	}
+	return "_OTHER"
 }
