@@ -98,11 +98,11 @@ func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) (_ []
 		x := clienterr.Extensions{Code: fault.Code(e.GetStringBytes("extensions", "code"))}
 		_, known := clienterr.Statuses[x.Code]
 		if known && x.Code != fault.CodeInternal {
-			x.Field = string(e.GetStringBytes("extensions", "field"))
+			x.Field = clienterr.Clip(string(e.GetStringBytes("extensions", "field")), clienterr.MaxMessage)
 			x.RetryAfter = e.GetInt("extensions", "retryAfter")
 			x.MaxAge = e.GetInt("extensions", "maxAge")
 			x.RequestID = clienterr.RequestID(ctx, x.Code)
-			out = append(out, clienterr.Error{Message: message, Path: clientPath(e.Get("path")), Extensions: x})
+			out = append(out, clienterr.Error{Message: clienterr.Clip(message, clienterr.MaxMessage), Path: clientPath(e.Get("path")), Extensions: x})
 			continue
 		}
 		masked := clienterr.Hidden(ctx, clientPath(e.Get("path")))
@@ -113,7 +113,7 @@ func (r *Router) clientErrors(ctx context.Context, found []*astjson.Value) (_ []
 			continue
 		}
 		if !known {
-			r.log.ErrorContext(ctx, "unexpected subgraph error", "message", message, "path", string(masked.Path))
+			r.log.ErrorContext(ctx, "unexpected subgraph error", "message", clienterr.Clip(message, clienterr.MaxMessage), "path", string(masked.Path))
 		}
 		out = append(out, masked)
 	}

@@ -166,6 +166,27 @@ func TestARemoteRefusalIsPassedOn(t *testing.T) {
 		"errors":[{"message":"the token has expired","extensions":{"code":"UNAUTHENTICATED"}}]}`)
 }
 
+// Subgraphs of others say as much as they like; the client hears, and the log keeps, the
+// beginning.
+func TestLongErrorsOfRemoteSubgraphs(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"CONFLICT", "SOMETHING"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			long := strings.Repeat("é", 100_000)
+			_, _ = io.WriteString(w, `{"errors":[{"message":"`+long+`","path":["me"],"extensions":{"code":"`+code+`","field":"`+long+`"}}],"data":{"me":null}}`)
+		}))
+		t.Cleanup(server.Close)
+		s := newShop(t, func(s *shop) {
+			delete(s.options.Local, "users")
+			s.options.Remote = map[string]router.Remote{"users": {URL: server.URL}}
+		})
+		got := query(s.router, `{ me { id } }`, "")
+		if len(got.body) > 2000 || !strings.Contains(got.body, `"path":["me"]`) {
+			t.Errorf("%s: %d bytes: %.300s", code, len(got.body), got.body)
+		}
+	}
+}
+
 // A client that goes away takes its fetches with it.
 func TestCancelledRequests(t *testing.T) {
 	t.Parallel()

@@ -81,7 +81,7 @@ func FromReport(report operationreport.Report) error {
 	}
 	out := &DocumentError{}
 	for _, external := range report.ExternalErrors {
-		e := Error{Message: Clip(external.Message, maxMessage), Extensions: Extensions{Code: fault.CodeInvalidInput}}
+		e := Error{Message: Clip(external.Message, MaxMessage), Extensions: Extensions{Code: fault.CodeInvalidInput}}
 		for _, l := range external.Locations {
 			if l.Line > 0 && l.Column > 0 {
 				e.Locations = append(e.Locations, Location{Line: l.Line, Column: l.Column})
@@ -92,8 +92,9 @@ func FromReport(report operationreport.Report) error {
 	return out
 }
 
-// maxMessage bounds a message about a document, in bytes: it repeats parts of it.
-const maxMessage = 500
+// MaxMessage bounds a message, in bytes: those about a document repeat parts of it, and
+// those of the subgraphs of others say what they like.
+const MaxMessage = 500
 
 // Clip bounds a text of a client's that an error repeats, in bytes.
 func Clip(text string, most int) string {
@@ -128,7 +129,7 @@ const ErrorsFirst = `{"errors":`
 
 // FromFault is a fault as a client sees it.
 func FromFault(f *fault.Error) Error {
-	return Error{Message: Clip(f.Message, maxMessage), Extensions: Extensions{
+	return Error{Message: Clip(f.Message, MaxMessage), Extensions: Extensions{
 		Code: f.Code, Field: f.Field, RetryAfter: Seconds(f.RetryAfter), MaxAge: Seconds(f.MaxAge),
 	}}
 }
