@@ -82,7 +82,7 @@ func configurationReference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("# Configuration\n\nEvery setting is a flag and a variable; the flag wins. A bad value names itself and stops the start.\n")
+	b.WriteString("# Configuration\n\nEvery setting is a flag and a variable; the flag wins. A bad value names itself and stops the start; variables that begin with TRADESAGE_ and are no setting are named in the log.\n")
 	for _, command := range parser.Model.Children {
 		describeCommand(&b, command)
 	}

@@ -48,7 +48,7 @@ const (
 )
 
 // Run starts, serves until ctx ends, and stops its databases.
-func (d devCommand) Run(ctx context.Context) (err error) {
+func (d devCommand) Run(ctx context.Context, unknown strangerVariables) (err error) {
 	out := &steps{w: os.Stdout, began: time.Now()}
 	c := config{
 		Listen: d.Listen, MetricsListen: d.MetricsListen, LogLevel: d.LogLevel, LogFormat: "text",
@@ -56,10 +56,11 @@ func (d devCommand) Run(ctx context.Context) (err error) {
 		Identity: identityConfig{Audience: "tradesage", AccessTTL: 15 * time.Minute, SessionTTL: 720 * time.Hour},
 		Streams:  d.Streams, Memory: d.Memory,
 	}
-	if err := errors.Join(c.validateOrigins(), c.Streams.validate(), c.Memory.validate()); err != nil {
+	if err := errors.Join(c.validateOrigins(), c.Streams.validate(), c.Memory.validate(), c.Limits.validate(), c.Operations.validate(), c.Observing.validate()); err != nil {
 		return err
 	}
 	logger := c.logger(os.Stderr)
+	unknown.tell(ctx, logger)
 	// Take the ports first: a busy one should cost nobody a start of databases.
 	listeners, err := listen(c)
 	if err != nil {

@@ -109,11 +109,14 @@ func (c *limitsConfig) validate() error {
 	for name, value := range map[string]int{
 		"CONCURRENCY": c.Concurrency, "TENANT_CONCURRENCY": c.TenantConcurrency, "USER_CONCURRENCY": c.UserConcurrency,
 		"LEAST_CONCURRENCY": c.LeastConcurrency,
-		"TENANT_WAITING":    c.TenantWaiting, "WAITING": c.Waiting, "MAX_WAIT": int(c.MaxWait),
+		"TENANT_WAITING":    c.TenantWaiting, "WAITING": c.Waiting,
 	} {
 		if value < 0 {
 			return fmt.Errorf("TRADESAGE_%s: %d is negative", name, value)
 		}
+	}
+	if c.MaxWait < 0 {
+		return fmt.Errorf("TRADESAGE_MAX_WAIT: %s is negative", c.MaxWait)
 	}
 	if c.AnonymousMaxCost < 0 {
 		return fmt.Errorf("TRADESAGE_ANONYMOUS_MAX_COST: %d is negative", c.AnonymousMaxCost)

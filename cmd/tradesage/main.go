@@ -64,6 +64,7 @@ func run(args []string) error {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(strangers(parser.Model, os.Environ()))
 	err = command.Run()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil // asked to end

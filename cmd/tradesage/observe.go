@@ -21,8 +21,11 @@ type observingConfig struct {
 }
 
 func (c observingConfig) validate() error {
+	if err := telemetry.CheckEndpoint(c.TracesEndpoint); c.TracesEndpoint != "" && err != nil {
+		return fmt.Errorf("TRADESAGE_TRACES_ENDPOINT: %w", err)
+	}
 	switch {
-	case c.TracesRatio < 0 || c.TracesRatio > 1:
+	case !(c.TracesRatio >= 0 && c.TracesRatio <= 1): // nor NaN
 		return fmt.Errorf("TRADESAGE_TRACES_RATIO: %g is not between 0 and 1", c.TracesRatio)
 	case c.SlowOperation < 0:
 		return fmt.Errorf("TRADESAGE_SLOW_OPERATION: %s is negative", c.SlowOperation)

@@ -11,12 +11,13 @@ type serveCommand struct {
 }
 
 // Run serves until ctx ends.
-func (s serveCommand) Run(ctx context.Context) error {
+func (s serveCommand) Run(ctx context.Context, unknown strangerVariables) error {
 	c := s.Config
 	if err := c.validate(); err != nil {
 		return err
 	}
 	logger := c.logger(os.Stderr)
+	unknown.tell(ctx, logger)
 	listeners, err := listen(c)
 	if err != nil {
 		return err

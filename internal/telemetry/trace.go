@@ -45,9 +45,12 @@ type TracingOptions struct {
 // collector: while that is away spans are dropped, and the log says so once a
 // minute.
 func NewTracing(ctx context.Context, o TracingOptions) (*Tracing, error) {
+	if err := CheckEndpoint(o.Endpoint); err != nil {
+		return nil, err
+	}
 	endpoint, err := url.Parse(o.Endpoint)
-	if err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https" {
-		return nil, fmt.Errorf("%q is not the http or https URL of a collector", o.Endpoint)
+	if err != nil {
+		return nil, err
 	}
 	if endpoint.Path == "" || endpoint.Path == "/" {
 		endpoint.Path = "/v1/traces"
@@ -70,6 +73,15 @@ func NewTracing(ctx context.Context, o TracingOptions) (*Tracing, error) {
 			attribute.String("service.name", o.Service), attribute.String("service.version", o.Version),
 		)),
 	)}, nil
+}
+
+// CheckEndpoint says why a URL cannot be a collector's.
+func CheckEndpoint(endpoint string) error {
+	at, err := url.Parse(endpoint)
+	if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+		return fmt.Errorf("%q is not the http or https URL of a collector", endpoint)
+	}
+	return nil
 }
 
 // Close sends what waits, until ctx ends.
