@@ -17,20 +17,24 @@ import (
 // interface, and in a fragment on one of its types again, it loses what the second
 // asks of other services; and it overlooks that what the one requires is in the way
 // of what the other requires. So selections on an object type lose the
-// fragments around them, and selections on an interface or union that meet in such
-// a way are written once for each type.
+// fragments around them, and fields of an interface or union that meet in the first
+// way are written once for each type, the others as they are. Where fields meet in the
+// second way, all of the selection is written for each type.
 type apart struct {
 	doc    *ast.Document
 	shapes *Shapes
 	out    strings.Builder
-	// budget is how many more fields may be written.
-	budget int
+	// fields and objects are how many more may be written.
+	fieldsLeft, objectsLeft int
 }
 
-// apartBudget is how many fields an operation may become, beside twice its own: the
-// time of planning grows with their square, and where selections meet at each level
-// they multiply.
-const apartBudget = 1000
+// An operation may become so many fields, and of those so many with selections, beside
+// twice its own: the time of planning grows with the product of the fields and the
+// fetches, which are for objects, and where selections meet at each level they multiply.
+const (
+	apartFields  = 1000
+	apartObjects = 100
+)
 
 // SetApart rewrites a document of one normalized operation, which has so many
 // fields. An operation that would become too large is OPERATION_TOO_COMPLEX.
@@ -38,13 +42,19 @@ func SetApart(doc, schema *ast.Document, shapes *Shapes, fields int) (*ast.Docum
 	if len(doc.InlineFragments) == 0 {
 		return doc, nil
 	}
-	p := &apart{doc: doc, shapes: shapes, budget: apartBudget + 2*fields}
+	objects := 0
+	for i := range doc.Fields {
+		if doc.Fields[i].HasSelections {
+			objects++
+		}
+	}
+	p := &apart{doc: doc, shapes: shapes, fieldsLeft: apartFields + 2*fields, objectsLeft: apartObjects + 2*objects}
 	for i, operation := range doc.OperationDefinitions {
 		if err := WriteHead(&p.out, doc, i); err != nil {
 			return nil, err
 		}
 		refs := doc.SelectionSets[operation.SelectionSet].SelectionRefs
-		if err := p.selections(refs, RootType(schema, operation.OperationType)); err != nil {
+		if err := p.selections(refs, RootType(schema, operation.OperationType), nil); err != nil {
 			return nil, err
 		}
 	}
@@ -66,23 +76,32 @@ type asked struct {
 	others bool
 }
 
-// selections writes what is selected on a type, with its braces.
-func (p *apart) selections(refs []int, on string) error {
+// selections writes what is selected on a type, with its braces, without fields of
+// the response names in but.
+func (p *apart) selections(refs []int, on string, but []string) error {
 	p.out.WriteString(" {")
 	defer p.out.WriteString("}")
 	possible := p.shapes.possible[on]
 	if len(possible) == 1 && possible[0] == on {
-		return p.fields(refs, on)
+		return p.fields(p.collect(refs, on), on, func(name string) bool { return !slices.Contains(but, name) })
 	}
-	if !p.meet(refs, possible) {
-		return p.asWritten(refs, on)
+	met, all := p.meet(refs, possible, but)
+	if !all {
+		but = append(slices.Clip(but), met...)
+		if err := p.asWritten(refs, on, but); err != nil || len(met) == 0 {
+			return err
+		}
 	}
 	for _, t := range possible {
-		if len(p.collect(refs, t)) == 0 {
+		written := func(name string) bool {
+			return !all && slices.Contains(met, name) || all && !slices.Contains(but, name)
+		}
+		found := p.collect(refs, t)
+		if !slices.ContainsFunc(found, func(s *asked) bool { return written(s.name) }) {
 			continue
 		}
 		p.out.WriteString(" ... on " + t + " {")
-		if err := p.fields(refs, t); err != nil {
+		if err := p.fields(found, t, written); err != nil {
 			return err
 		}
 		p.out.WriteString("}")
@@ -90,12 +109,16 @@ func (p *apart) selections(refs []int, on string) error {
 	return nil
 }
 
-// asWritten writes selections on an abstract type as they are, and goes on below.
-func (p *apart) asWritten(refs []int, on string) error {
+// asWritten writes selections on an abstract type as they are, without some, and goes
+// on below.
+func (p *apart) asWritten(refs []int, on string, but []string) error {
 	for _, ref := range refs {
 		selection := p.doc.Selections[ref]
 		switch selection.Kind {
 		case ast.SelectionKindField:
+			if slices.Contains(but, p.doc.FieldAliasOrNameString(selection.Ref)) {
+				continue
+			}
 			var inner []int
 			if set, ok := p.doc.FieldSelectionSet(selection.Ref); ok {
 				inner = p.doc.SelectionSets[set].SelectionRefs
@@ -105,7 +128,7 @@ func (p *apart) asWritten(refs []int, on string) error {
 			}
 		case ast.SelectionKindInlineFragment:
 			set, ok := p.doc.InlineFragmentSelectionSet(selection.Ref)
-			if !ok {
+			if !ok || !p.leaves(p.doc.SelectionSets[set].SelectionRefs, but) {
 				continue
 			}
 			of := on
@@ -114,7 +137,7 @@ func (p *apart) asWritten(refs []int, on string) error {
 				of = c
 				p.out.WriteString(" on " + c)
 			}
-			if err := p.selections(p.doc.SelectionSets[set].SelectionRefs, of); err != nil {
+			if err := p.selections(p.doc.SelectionSets[set].SelectionRefs, of, but); err != nil {
 				return err
 			}
 		}
@@ -122,11 +145,25 @@ func (p *apart) asWritten(refs []int, on string) error {
 	return nil
 }
 
-// fields writes what selections ask of an object of one type.
-func (p *apart) fields(refs []int, on string) error {
-	found := p.collect(refs, on)
+// leaves is whether selections have a field of another response name than those.
+func (p *apart) leaves(refs []int, but []string) bool {
+	return slices.ContainsFunc(refs, func(ref int) bool {
+		selection := p.doc.Selections[ref]
+		switch selection.Kind {
+		case ast.SelectionKindField:
+			return !slices.Contains(but, p.doc.FieldAliasOrNameString(selection.Ref))
+		case ast.SelectionKindInlineFragment:
+			set, ok := p.doc.InlineFragmentSelectionSet(selection.Ref)
+			return ok && p.leaves(p.doc.SelectionSets[set].SelectionRefs, but)
+		}
+		return false
+	})
+}
+
+// fields writes those fields of an object of one type that are written here.
+func (p *apart) fields(found []*asked, on string, written func(name string) bool) error {
 	for _, s := range found {
-		if s.name == placeholder && len(found) > 1 {
+		if !written(s.name) || s.name == placeholder && len(found) > 1 {
 			continue
 		}
 		if err := p.field(s.field, s.inner, on); err != nil {
@@ -137,7 +174,7 @@ func (p *apart) fields(refs []int, on string) error {
 }
 
 func (p *apart) field(field int, inner []int, on string) error {
-	if p.budget--; p.budget < 0 {
+	if p.fieldsLeft--; p.fieldsLeft < 0 {
 		return errOverlapping
 	}
 	if err := WriteCall(&p.out, p.doc, field); err != nil {
@@ -146,26 +183,32 @@ func (p *apart) field(field int, inner []int, on string) error {
 	if len(inner) == 0 {
 		return nil
 	}
-	return p.selections(inner, p.shapes.fields[[2]string{on, p.doc.FieldNameString(field)}])
+	if p.objectsLeft--; p.objectsLeft < 0 {
+		return errOverlapping
+	}
+	return p.selections(inner, p.shapes.fields[[2]string{on, p.doc.FieldNameString(field)}], nil)
 }
 
-// meet is whether selections on an abstract type ask one object for the same field
-// in several places, or in one for a field that requires what others may require
-// otherwise.
-func (p *apart) meet(refs []int, possible []string) bool {
+// meet finds the response names, but for some, of fields that selections on an abstract
+// type ask one object for in several places; and whether, in one of several, they ask
+// for a field that requires what others may require otherwise.
+func (p *apart) meet(refs []int, possible, but []string) (names []string, all bool) {
 	for _, t := range possible {
 		found := p.collect(refs, t)
 		for _, s := range found {
-			if s.others && len(s.inner) > 0 {
-				return true
+			if slices.Contains(but, s.name) {
+				continue
+			}
+			if s.others && len(s.inner) > 0 && !slices.Contains(names, s.name) {
+				names = append(names, s.name)
 			}
 			varied := p.shapes.varied[[2]string{t, p.doc.FieldNameString(s.field)}]
 			if varied && slices.ContainsFunc(found, func(o *asked) bool { return o.place != s.place || o.others }) {
-				return true
+				all = true
 			}
 		}
 	}
-	return false
+	return names, all
 }
 
 // collect finds the fields that selections ask of an object of one type.

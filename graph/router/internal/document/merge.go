@@ -24,7 +24,9 @@ type mergeCheck struct {
 }
 
 // errOverlapping answers an operation that would take too much.
-var errOverlapping = fault.New(fault.CodeOperationTooComplex, "the operation has too many overlapping fragments")
+var errOverlapping = fault.New(fault.CodeOperationTooComplex, "the operation has too many overlapping fragments: "+
+	"select an object's fields in one place, not on an interface and again on its types, or ask in several operations").
+	Because(&BeyondLimit{"overlap"})
 
 // mergeBudget is far beyond what documents within the default limits need.
 const mergeBudget = 200_000
