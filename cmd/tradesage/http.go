@@ -161,7 +161,7 @@ func (a *app) publicHandler(ready http.Handler) http.Handler {
 		a.logger.Error("trusted proxies", "error", err)
 	}
 	return a.tracing.Handler(false,
-		telemetry.Middleware(a.logger, edge(proxies.WithClient, origin.Handler(a.config.Origins, http.HandlerFunc(foreignPage), compressed(mux)))))
+		edge(proxies.WithClient, telemetry.Middleware(a.logger, origin.Handler(a.config.Origins, http.HandlerFunc(foreignPage), compressed(mux)))))
 }
 
 // foreignPage answers what the page of an origin that is not allowed has a browser

@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/tradesage/tradesage/internal/identity"
 )
 
 // probes are asked every few seconds, by machines: only their failures matter.
@@ -15,7 +17,8 @@ var probes = map[string]bool{"/healthz": true, "/health": true, "/readyz": true}
 
 // Middleware gives each request an id (a well-formed inbound X-Request-Id is
 // kept), answers it in the same header, turns a panic into a logged 500 and
-// writes one access line at the end. Bodies, query strings and headers are never
+// writes one access line at the end: remote is the connection's other end, client whom
+// the request is from where that is known. Bodies, query strings and headers are never
 // logged: they hold passwords and tokens.
 func Middleware(logger *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,15 +49,19 @@ func Middleware(logger *slog.Logger, next http.Handler) http.Handler {
 			if !logger.Enabled(ctx, level) {
 				return
 			}
-			var room [12]slog.Attr
-			logger.LogAttrs(ctx, level, "request", RequestFrom(ctx).attributes(append(room[:0],
+			var room [13]slog.Attr
+			attributes := append(room[:0],
 				slog.String("method", clip(r.Method, maxMethod)),
 				slog.String("path", clip(r.URL.Path, maxPath)),
 				slog.Int("status", rec.statusOrOK()),
 				slog.Int64("bytes", rec.bytes),
 				slog.Duration("duration", time.Since(start)),
 				slog.String("remote", r.RemoteAddr),
-			))...)
+			)
+			if ip := identity.ClientFrom(ctx).IP; ip != "" {
+				attributes = append(attributes, slog.String("client", ip))
+			}
+			logger.LogAttrs(ctx, level, "request", RequestFrom(ctx).attributes(attributes)...)
 		}()
 		next.ServeHTTP(rec, r.WithContext(ctx))
 	})

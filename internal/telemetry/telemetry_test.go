@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/tradesage/tradesage/internal/identity"
 	"github.com/tradesage/tradesage/internal/telemetry"
 )
 
@@ -88,6 +89,31 @@ func TestMiddlewareKeepsAWellFormedID(t *testing.T) {
 	if last["request_id"] != "client-1" || last["status"] != float64(http.StatusTeapot) ||
 		last["bytes"] != float64(8) || last["path"] != "/graphql" {
 		t.Errorf("access line %v", last)
+	}
+}
+
+// Behind a proxy that is believed the line tells whom the request is from.
+func TestTheLineNamesTheClient(t *testing.T) {
+	t.Parallel()
+	proxies, err := identity.ParseProxies([]string{"192.0.2.0/24"}) // where httptest's requests are from
+	if err != nil {
+		t.Fatal(err)
+	}
+	for forwarded, want := range map[string]string{"": "192.0.2.1", "203.0.113.7": "203.0.113.7", "a\"b": "192.0.2.1"} {
+		var log bytes.Buffer
+		req := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		if forwarded != "" {
+			req.Header.Set("X-Forwarded-For", forwarded)
+		}
+		served := telemetry.Middleware(slog.New(slog.NewJSONHandler(&log, nil)), http.NotFoundHandler())
+		served.ServeHTTP(httptest.NewRecorder(), proxies.WithClient(req))
+		var line map[string]any
+		if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line["client"] != want || line["remote"] != "192.0.2.1:1234" {
+			t.Errorf("forwarded %q: %v", forwarded, line)
+		}
 	}
 }
 
