@@ -5,6 +5,8 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // followed is a file of the configuration that holds a T. Later states of it are put
@@ -20,6 +22,8 @@ type followed[T any] struct {
 	put func(context.Context, []byte, T) error
 	// unread counts a state that did not get as far as put; nil for none.
 	unread func()
+	// reloads counts what became of changes, by result; nil where put does.
+	reloads *prometheus.CounterVec
 
 	inForce []byte
 	// refused is whether the file as it is now is not in force.
@@ -51,11 +55,34 @@ func (f *followed[T]) take(ctx context.Context, asked bool) {
 		err = f.put(ctx, text, state)
 	}
 	f.refused.Store(err != nil)
+	f.count(err)
 	if err != nil {
 		f.logger.ErrorContext(ctx, "the "+f.name+" file is refused, "+f.stays, "file", f.watch.path, "error", err)
 		return
 	}
 	f.inForce = text
+}
+
+// resultTaken and resultRefused are what becomes of a change.
+const resultTaken, resultRefused = "taken", "refused"
+
+// counted has a metric of what becomes of changes.
+func (f *followed[T]) counted(registry prometheus.Registerer, metric, help string) error {
+	f.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: metric, Help: help}, []string{"result"})
+	for _, result := range []string{resultTaken, resultRefused} {
+		f.reloads.WithLabelValues(result) // from the start
+	}
+	return registry.Register(f.reloads)
+}
+
+func (f *followed[T]) count(err error) {
+	switch {
+	case f.reloads == nil:
+	case err != nil:
+		f.reloads.WithLabelValues(resultRefused).Inc()
+	default:
+		f.reloads.WithLabelValues(resultTaken).Inc()
+	}
 }
 
 // check is for /readyz.

@@ -34,26 +34,19 @@ func (a *app) followLimits(options *router.Options, plan func(*identity.Caller) 
 	if c.File == "" {
 		return nil, nil //nolint:nilnil // what is no file does not change
 	}
-	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "tradesage_router_limits_reloads_total",
-		Help: "Changes of the limits file, by whether they were taken or refused.",
-	}, []string{"result"})
 	loaded := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "tradesage_router_limits_loaded_timestamp_seconds", Help: "When the limits in force were read, in Unix time.",
 	})
-	taken, refused := reloads.WithLabelValues("taken"), reloads.WithLabelValues("refused")
 	loaded.SetToCurrentTime()
-	if err := errors.Join(a.registry.Register(reloads), a.registry.Register(loaded)); err != nil {
+	counted := f.counted(a.registry, "tradesage_router_limits_reloads_total", "Changes of the limits file, by whether they were taken or refused.")
+	if err := errors.Join(counted, a.registry.Register(loaded)); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	a.checks = append(a.checks, check{"limits", f.check, dispensable})
-	f.unread = refused.Inc
 	f.put = func(ctx context.Context, _ []byte, file limitsFile) error {
 		if err := a.router.SetClasses(build(file)); err != nil {
-			refused.Inc()
 			return err
 		}
-		taken.Inc()
 		loaded.SetToCurrentTime()
 		a.logger.InfoContext(ctx, "other limits are in force", "file", c.File, "plans", len(file.Plans), "classes", len(file.Classes))
 		return nil

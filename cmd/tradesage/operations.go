@@ -96,6 +96,10 @@ func (a *app) persist(background context.Context) error {
 	if err := a.router.SetManifest(background, m); err != nil {
 		return fmt.Errorf("TRADESAGE_OPERATIONS_MANIFEST: %w", err)
 	}
+	err = f.counted(a.registry, "tradesage_router_operations_reloads_total", "Changes of the manifest of persisted operations, by whether they were taken or refused.")
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	f.put = func(ctx context.Context, _ []byte, m *persisted.Manifest) error {
 		if err := a.router.SetManifest(ctx, m); err != nil {
 			return err

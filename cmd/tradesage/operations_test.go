@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,12 @@ func TestTrustedOperations(t *testing.T) {
 	p.awaitText(t, func(said string) bool { return strings.Contains(said, "nothing") })
 	if _, body := p.send(t, "GET", "/readyz", ""); !strings.Contains(body, `"operations":{"ok":false,"needed":false,"missing":["the file is refused`) {
 		t.Error(body)
+	}
+	_, metrics := p.get(t, p.ops+"/metrics")
+	for _, result := range []string{"taken", "refused"} { // perhaps more than once: files are not written at once
+		if !regexp.MustCompile(`tradesage_router_operations_reloads_total\{result="` + result + `"\} [1-9]`).MatchString(metrics) {
+			t.Errorf("none is counted as %s", result)
+		}
 	}
 	if got := send(trader, `{"documentId":"sessions"}`); !strings.Contains(got, `"id"`) {
 		t.Error(got)
