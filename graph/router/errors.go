@@ -53,17 +53,21 @@ func (r *Router) clientResponse(ctx context.Context, response []byte) (_ []byte,
 	if data := parsed.Get("data"); data != nil {
 		rest = data.MarshalTo(nil)
 	}
-	out, err := r.withErrors(ctx, parsed.GetArray("errors"), rest)
-	return out, true, err
+	return r.withErrors(ctx, parsed.GetArray("errors"), rest)
 }
 
-// withErrors renders a response of data and errors, as the client may see them.
-func (r *Router) withErrors(ctx context.Context, found []*astjson.Value, data []byte) ([]byte, error) {
-	encoded, err := json.Marshal(r.placedErrors(ctx, found, data))
-	if err != nil {
-		return nil, fault.Internal(err)
+// withErrors renders a response of data and errors, as the client may see them, and
+// tells whether there are any.
+func (r *Router) withErrors(ctx context.Context, found []*astjson.Value, data []byte) (_ []byte, failed bool, _ error) {
+	errs := r.placedErrors(ctx, found, data)
+	if len(errs) == 0 {
+		return clienterr.Data(data), false, nil
 	}
-	return clienterr.Joined(encoded, data), nil
+	encoded, err := json.Marshal(errs)
+	if err != nil {
+		return nil, true, fault.Internal(err)
+	}
+	return clienterr.Joined(encoded, data), true, nil
 }
 
 // placedErrors are the errors of an operation's response as the client may see them.

@@ -169,6 +169,18 @@ func TestPlacesOfErrors(t *testing.T) {
 	}
 }
 
+// Services are asked for all that may be needed of a type: what fails of it and stands
+// nowhere in the answer is nobody's error.
+func TestFailuresOfWhatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/audit"
+	for _, seed := range []uint64{14, 16} {
+		newFederated(t, seed, true, folder, folder).agree(t, graphtest.Operation{
+			Text: `{ latest { ... on Review { on { opinions { on { inStock } } } } on { opinions { on { weight } } } on { opinions { ... on Review { on { inStock } } } } } }`,
+		}, "in one process", "over HTTP")
+	}
+}
+
 // mute is a subgraph that answers for no entities.
 type mute struct{ router.LocalSubgraph }
 

@@ -95,7 +95,7 @@ func (r *Router) completed(ctx context.Context, part *operation, refused *rights
 	}
 	errs = append(errs, denied...)
 	if len(errs) == 0 {
-		return append(append([]byte(`{"data":`), rest...), '}'), nil
+		return clienterr.Data(rest), nil
 	}
 	for i := range errs {
 		if errs[i].Extensions.Code == fault.CodeInternal {

@@ -281,7 +281,8 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 		if len(found) == 0 {
 			return nil, fault.Internal(fmt.Errorf("event of %s holds neither data nor errors", op.trigger.subgraph))
 		}
-		return r.withErrors(ctx, found, []byte("null"))
+		result, _, err := r.withErrors(ctx, found, []byte("null"))
+		return result, err
 	}
 	initial := data.MarshalTo(nil)
 	if part.boxes {
@@ -311,7 +312,8 @@ func (r *Router) resolveEvent(ctx context.Context, op *operation, variables *ast
 	if data := resolved.Get("data"); data != nil {
 		rest = data.MarshalTo(nil)
 	}
-	return r.withErrors(ctx, append(found, resolved.GetArray("errors")...), rest)
+	result, _, err := r.withErrors(ctx, append(found, resolved.GetArray("errors")...), rest)
+	return result, err
 }
 
 // admitted is admit for one caller: nil is an anonymous one.

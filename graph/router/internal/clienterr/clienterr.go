@@ -142,6 +142,9 @@ func Joined(errs, data []byte) []byte {
 	return append(out, '}')
 }
 
+// Data is a response of data alone.
+func Data(data []byte) []byte { return append(append([]byte(`{"data":`), data...), '}') }
+
 // Hidden is Internal at a path.
 func Hidden(ctx context.Context, path json.RawMessage) Error {
 	e := Internal(ctx)

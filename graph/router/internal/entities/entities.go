@@ -149,6 +149,8 @@ func (a *Answers) Show(data []byte) {
 
 // Paths are the places that a path of the engine's means; itself where it is of no
 // entity in a list. It ends at the first list where it is of all entities of a fetch.
+// There are none for what the client asked for at no place of an entity: services are
+// asked for all that may be needed of a type, before it is known what stands around it.
 func (a *Answers) Paths(path json.RawMessage) []json.RawMessage {
 	if a == nil || !bytes.Contains(path, []byte(`"`+mark)) {
 		return []json.RawMessage{path}
@@ -164,14 +166,14 @@ func (a *Answers) Paths(path json.RawMessage) []json.RawMessage {
 		}
 		rest := elements[i+1:]
 		places := a.placesOf(fetch, entity)
+		if len(places) == 0 {
+			return []json.RawMessage{a.list(fetch)}
+		}
 		var out []json.RawMessage
 		for _, p := range places {
-			if at := p.render(rest); len(places) == 1 || a.stands(at) {
+			if at := p.render(rest); a.stands(at) {
 				out = append(out, at)
 			}
-		}
-		if len(out) == 0 {
-			return []json.RawMessage{a.list(fetch)}
 		}
 		return out
 	}
