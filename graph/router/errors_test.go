@@ -104,7 +104,8 @@ func TestSchemaSDL(t *testing.T) {
 	}
 	first := get(http.MethodGet, "")
 	etag := first.header.Get("ETag")
-	if first.status != http.StatusOK || etag == "" || !strings.Contains(first.body, "type User {") {
+	strong, weak := strings.CutPrefix(etag, "W/")
+	if first.status != http.StatusOK || !weak || !strings.Contains(first.body, "type User {") {
 		t.Fatalf("%d %q %.80s", first.status, etag, first.body)
 	}
 	for _, hidden := range []string{"secret", "internalNote", "@key", "_entities"} {
@@ -118,7 +119,7 @@ func TestSchemaSDL(t *testing.T) {
 		empty        bool
 	}{
 		{http.MethodGet, etag, http.StatusNotModified, true},
-		{http.MethodGet, `"other", W/` + etag, http.StatusNotModified, true},
+		{http.MethodGet, `"other", ` + strong, http.StatusNotModified, true},
 		{http.MethodGet, `"other"`, http.StatusOK, false},
 		{http.MethodHead, "", http.StatusOK, true},
 		{http.MethodPost, "", http.StatusMethodNotAllowed, false},

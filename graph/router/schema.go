@@ -114,6 +114,7 @@ func (x *exchange) refuseReader(ctx context.Context, err error) {
 
 // matchesETag compares weakly (RFC 9110, 13.1.2).
 func matchesETag(header, etag string) bool {
+	etag = strings.TrimPrefix(etag, "W/")
 	for candidate := range strings.SplitSeq(header, ",") {
 		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
 		if candidate == "*" || candidate == etag {

@@ -68,7 +68,7 @@ func Load(ctx context.Context, raw []byte) (*Graph, error) {
 		return nil, fmt.Errorf("the schema uses %q, which is reserved for clients' aliases", prefix)
 	}
 	g.sdl = strings.TrimSpace(g.sdl) + "\n"
-	g.etag = fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(g.sdl)))
+	g.etag = fmt.Sprintf(`W/"%x"`, sha256.Sum256([]byte(g.sdl)))
 	g.Shapes = document.NewShapes(g.Client)
 	g.Inputs = inputs.NewTypes(g.Client)
 	if g.Costs, err = cost.Load(g.sdl, engine.sdls()...); err != nil {
@@ -283,5 +283,6 @@ func planInterfaces(in []interfaceConfig) []plan.EntityInterfaceConfiguration {
 	return out
 }
 
-// Published is the text of the client schema as it is served, and its ETag.
+// Published is the text of the client schema as it is served, and its ETag, a weak one:
+// the text may be packed on its way.
 func (g *Graph) Published() (sdl, etag string) { return g.sdl, g.etag }
