@@ -18,6 +18,34 @@ func (w *writer) includes(f *field) bool {
 	return v != nil && v.Type() == astjson.TypeTrue
 }
 
+// named is what all types of introspection but __Schema tell.
+type named struct{ typeName, name, description string }
+
+// named writes an object that has a name, and others of its members.
+func (w *writer) named(fields []field, n named, other func(*field)) {
+	w.object(fields, func(f *field) {
+		switch f.name {
+		case "__typename":
+			w.text(n.typeName)
+		case "name":
+			w.text(n.name)
+		case "description":
+			w.textOrNull(n.description)
+		default:
+			other(f)
+		}
+	})
+}
+
+// object writes an object of what is asked for.
+func (w *writer) object(fields []field, member func(*field)) {
+	for i := range fields {
+		w.begin(i, &fields[i])
+		member(&fields[i])
+	}
+	w.end(len(fields))
+}
+
 // begin writes the i-th key of an object.
 func (w *writer) begin(i int, f *field) {
 	c := byte(',')

@@ -79,9 +79,8 @@ func (w *writer) widest(r *root) {
 }
 
 func (w *writer) ofSchema(fields []field) {
-	for i := range fields {
-		f := &fields[i]
-		switch w.begin(i, f); f.name {
+	w.object(fields, func(f *field) {
+		switch f.name {
 		case "__typename":
 			w.text("__Schema")
 		case "description":
@@ -109,8 +108,7 @@ func (w *writer) ofSchema(fields []field) {
 			}
 			w.endList(len(w.directives))
 		}
-	}
-	w.end(len(fields))
+	})
 }
 
 func (w *writer) definition(d *ast.Definition, fields []field) {
@@ -122,22 +120,14 @@ func (w *writer) definition(d *ast.Definition, fields []field) {
 }
 
 func (w *writer) typ(t typ, fields []field) {
-	for i := range fields {
-		f := &fields[i]
-		w.begin(i, f)
-		if t.def == nil {
-			w.ofReference(t, f)
-			continue
-		}
+	if t.def == nil {
+		w.object(fields, func(f *field) { w.ofReference(t, f) })
+		return
+	}
+	w.named(fields, named{"__Type", t.def.Name, t.def.Description}, func(f *field) {
 		switch f.name {
-		case "__typename":
-			w.text("__Type")
 		case "kind":
 			w.text(string(t.def.Kind))
-		case "name":
-			w.text(t.def.Name)
-		case "description":
-			w.textOrNull(t.def.Description)
 		case "specifiedByURL":
 			w.textOrNull(specifiedBy(t))
 		case "isOneOf":
@@ -145,8 +135,7 @@ func (w *writer) typ(t typ, fields []field) {
 		default:
 			w.members(t, f)
 		}
-	}
-	w.end(len(fields))
+	})
 }
 
 // ofReference writes a field of a list, or of what is not null.
@@ -216,15 +205,8 @@ func (w *writer) members(t typ, f *field) {
 }
 
 func (w *writer) field(d *ast.FieldDefinition, fields []field) {
-	for i := range fields {
-		f := &fields[i]
-		switch w.begin(i, f); f.name {
-		case "__typename":
-			w.text("__Field")
-		case "name":
-			w.text(d.Name)
-		case "description":
-			w.textOrNull(d.Description)
+	w.named(fields, named{"__Field", d.Name, d.Description}, func(f *field) {
+		switch f.name {
 		case "args":
 			w.arguments(d.Arguments, f)
 		case "type":
@@ -232,8 +214,7 @@ func (w *writer) field(d *ast.FieldDefinition, fields []field) {
 		default:
 			w.deprecation(f.name, d.Directives)
 		}
-	}
-	w.end(len(fields))
+	})
 }
 
 func (w *writer) arguments(list ast.ArgumentDefinitionList, f *field) {
@@ -253,57 +234,27 @@ func (w *writer) arguments(list ast.ArgumentDefinitionList, f *field) {
 func (w *writer) inputValue(
 	name, description string, of *ast.Type, fallback *ast.Value, directives ast.DirectiveList, fields []field,
 ) {
-	for i := range fields {
-		f := &fields[i]
-		switch w.begin(i, f); f.name {
-		case "__typename":
-			w.text("__InputValue")
-		case "name":
-			w.text(name)
-		case "description":
-			w.textOrNull(description)
-		case "type":
+	w.named(fields, named{"__InputValue", name, description}, func(f *field) {
+		switch {
+		case f.name == "type":
 			w.typ(w.typeOf(of), f.inner)
-		case "defaultValue":
-			if fallback == nil {
-				w.null()
-			} else {
-				w.text(string(appendValue(nil, fallback)))
-			}
+		case f.name == "defaultValue" && fallback == nil:
+			w.null()
+		case f.name == "defaultValue":
+			w.text(string(appendValue(nil, fallback)))
 		default:
 			w.deprecation(f.name, directives)
 		}
-	}
-	w.end(len(fields))
+	})
 }
 
 func (w *writer) enumValue(v *ast.EnumValueDefinition, fields []field) {
-	for i := range fields {
-		f := &fields[i]
-		switch w.begin(i, f); f.name {
-		case "__typename":
-			w.text("__EnumValue")
-		case "name":
-			w.text(v.Name)
-		case "description":
-			w.textOrNull(v.Description)
-		default:
-			w.deprecation(f.name, v.Directives)
-		}
-	}
-	w.end(len(fields))
+	w.named(fields, named{"__EnumValue", v.Name, v.Description}, func(f *field) { w.deprecation(f.name, v.Directives) })
 }
 
 func (w *writer) directive(d *ast.DirectiveDefinition, fields []field) {
-	for i := range fields {
-		f := &fields[i]
-		switch w.begin(i, f); f.name {
-		case "__typename":
-			w.text("__Directive")
-		case "name":
-			w.text(d.Name)
-		case "description":
-			w.textOrNull(d.Description)
+	w.named(fields, named{"__Directive", d.Name, d.Description}, func(f *field) {
+		switch f.name {
 		case "isRepeatable":
 			w.boolOrNull(true, d.IsRepeatable)
 		case "locations":
@@ -317,8 +268,7 @@ func (w *writer) directive(d *ast.DirectiveDefinition, fields []field) {
 		case "args":
 			w.arguments(d.Arguments, f)
 		}
-	}
-	w.end(len(fields))
+	})
 }
 
 // deprecation writes isDeprecated or deprecationReason.

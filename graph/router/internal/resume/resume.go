@@ -131,17 +131,5 @@ func (f *following) wait(ctx context.Context, within time.Duration) bool {
 	most := min(firstResumption<<min(f.tries, 8), lastResumption)
 	f.tries++
 	f.query, f.variables = f.resumption.after(f.last, f.query, f.variables)
-	return pause(ctx, most/2+rand.N(most)) //nolint:gosec // it spreads load, it hides nothing
-}
-
-// pause waits; false if ctx ends before.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return upstream.Pause(ctx, most/2+rand.N(most)) //nolint:gosec // it spreads load, it hides nothing
 }
